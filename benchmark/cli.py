@@ -1,0 +1,228 @@
+"""The command line: arguments, help, exit codes. Heavy imports only inside the commands."""
+
+import argparse
+import contextlib
+import errno
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+from benchmark import config
+from benchmark.errors import RequestError, unknown
+
+DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+DEFAULT_OUTPUT = "results/latest"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong request in one line."""
+
+    def error(self, message: str) -> None:
+        raise RequestError(message)
+
+
+def _parser(program: str, **options: str) -> _Parser:
+    return _Parser(prog=program, allow_abbrev=False, **options)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", default=DEFAULT_OUTPUT, help="folder of the results (default: %(default)s)"
+    )
+
+
+def _add_style(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--style", default="light", help="of the figures: light or dark")
+
+
+def _add_plugin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plugin", help="Python file that registers further activations")
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        default=os.environ.get("BENCHMARK_DATA_DIR"),
+        help="folder with the data files, .npz or IDX; nothing else is looked at then"
+        " (also: environment variable BENCHMARK_DATA_DIR)",
+    )
+
+
+def _add_comparison(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--dataset",
+        default="auto",
+        help="auto (default: MNIST where it can be had, else digits), mnist, fashion_mnist, digits",
+    )
+    _add_data_dir(parser)
+    add("--activations", help="names separated by commas, or all (default: the article's six)")
+    add("--seeds", help="a count (5: seeds 0 to 4) or a list (0,3,7)")
+    add("--epochs", help="epochs of each run")
+    add("--batch-size", default="128", help="images per step (default: 128); may be a list")
+    add("--learning-rate", default="0.001", help="default: 0.001; may be a list")
+    add("--optimizer", default="adam", help=f"{', '.join(config.OPTIMIZERS)}; may be a list")
+    add("--loss", help=f"{', '.join(config.LOSSES)}; may be a list")
+    add("--model", default="cnn", help=f"{', '.join(config.MODELS)}; may be a list")
+    add("--limit", help="keep the first N training examples; the test set stays whole")
+    add("--initializer", default="article", help=", ".join(config.INITIALIZERS))
+    add(
+        "--preset",
+        help="quick: 1 seed, 3 epochs; standard: 5 seeds, 12 epochs; article: the source's"
+        " protocol, 100 epochs. Without one: 3 seeds, 30 epochs on digits; elsewhere quick on a"
+        " CPU and standard on a GPU",
+    )
+    add("--jobs", help="runs at once (default: as many as keep cores or GPUs busy)")
+    add("--threads", default="1", help="threads of each run (default: 1)")
+    add("--deterministic", action="store_true", help="repeatable bit for bit on a GPU too, slower")
+    _add_plugin(parser)
+    _add_output(parser)
+    add("--fresh", action="store_true", help="train again what is finished already")
+    _add_style(parser)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    settings = {name: value for name, value in vars(options).items() if name != "plugin"}
+    # Cheap checks first: a misspelt name is answered before anything heavy is loaded.
+    plugin = options.plugin
+    if plugin is None:
+        config.activation_list(options.activations)
+    from benchmark import api
+
+    _load_plugin(plugin)
+    if plugin is not None and options.activations is None:
+        settings["activations"] = [*config.ARTICLE_SIX, *_plugin_names()]
+    return SOME_FAILED if api.failures(api.compare(**settings)) else DONE
+
+
+def _load_plugin(path: str | None) -> None:
+    if path is None:
+        return
+    from benchmark import activations
+
+    with _quiet():
+        activations.load_plugin(path)
+
+
+def _plugin_names() -> list[str]:
+    from benchmark import activations
+
+    return [entry.name for entry in activations.user_entries()]
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keep TensorFlow's start-up messages, written by C++, off the screen."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from benchmark import api
+
+    api.rebuild(options.output, options.style)
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    _load_plugin(options.plugin)
+    from benchmark import describe
+
+    describe.show_catalogue()
+    return DONE
+
+
+def _status(options: argparse.Namespace) -> int:
+    from benchmark import describe
+
+    describe.show_status(options.output)
+    return DONE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from benchmark import describe
+
+    describe.show_doctor(options.data_dir)
+    return DONE
+
+
+_COMMANDS: dict[str, tuple[str, Callable, Sequence[Callable]]] = {
+    "compare": (
+        "train the network once per activation and seed; write runs, tables and curves",
+        _compare,
+        [_add_comparison],
+    ),
+    "report": (
+        "rebuild tables, figures and report.html of a folder from its runs",
+        _report,
+        [_add_output, _add_style],
+    ),
+    "list": ("show the activations, datasets and presets", _list, [_add_plugin]),
+    "status": ("show which runs of a folder are done", _status, [_add_output]),
+    "doctor": (
+        "say what this machine offers, and why a GPU is not used",
+        _doctor,
+        [_add_data_dir],
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `python -m benchmark COMMAND …` and return the exit code."""
+
+    def parse(words: list[str]) -> tuple[Callable, argparse.Namespace]:
+        if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
+            raise unknown("command", words[0], _COMMANDS)
+        parser = _parser("python -m benchmark", description="Compare activation functions.")
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        for name, (text, _, groups) in _COMMANDS.items():
+            command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+            for add_options in groups:
+                add_options(command)
+        options = parser.parse_args(words)
+        return _COMMANDS[options.__dict__.pop("command")][1], options
+
+    return _guarded(parse, arguments)
+
+
+def run_all(arguments: Sequence[str] | None = None) -> int:
+    """Run `python run_all.py …`, which does everything, and return the exit code."""
+
+    def parse(words: list[str]) -> tuple[Callable, argparse.Namespace]:
+        parser = _parser(
+            "python run_all.py",
+            description="Train the same network once per activation and seed, and write tables,"
+            " curves and a report. Runs that are done are not done again.",
+        )
+        _add_comparison(parser)
+        return _compare, parser.parse_args(words)
+
+    return _guarded(parse, arguments)
+
+
+def _guarded(parse: Callable, arguments: Sequence[str] | None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command, options = parse(words)
+        return command(options)
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_REQUEST
+    except KeyboardInterrupt:
+        line = shlex.join([os.path.basename(sys.executable), *sys.argv])
+        print(
+            f"\nInterrupted. Finished epochs are kept; to go on: {line}",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+        print(f"error: {reason}; what is recorded stays", file=sys.stderr)
+        return SOME_FAILED

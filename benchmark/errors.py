@@ -1,0 +1,20 @@
+"""The one error that means "the request was wrong", and its wording."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RequestError(ValueError):
+    """A request that cannot be carried out as given.
+
+    The message is one line that quotes the bad value and says what would be good. The command
+    line prints it and exits with code 2.
+    """
+
+
+def unknown(kind: str, name: object, valid: Iterable[str]) -> RequestError:
+    """Return the error for a misspelt name, with the nearest valid names or else all of them."""
+    names = list(valid)
+    near = difflib.get_close_matches(str(name).strip().lower(), names, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
+    return RequestError(f"unknown {kind} {name!r}: {hint}")

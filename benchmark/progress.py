@@ -1,0 +1,201 @@
+"""What the user sees while runs train: a live display on a terminal, plain lines elsewhere."""
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmark.config import RunSpec
+
+# Without a live display, epochs are reported no more often than this.
+_LINE_SECONDS = 2.0
+
+
+def screen() -> Console:
+    """Return a console on what is standard output now.
+
+    It keeps its own copy of it, since a run in this process sends standard output to its log.
+    """
+    if Console().is_jupyter:
+        return Console(highlight=False)
+    try:
+        file = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
+    except (OSError, ValueError, AttributeError):
+        file = sys.stdout
+    return Console(file=file, highlight=False)
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is, not cut to the width of the screen."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+class Work:
+    """How much is done, in training steps, and how long the rest will take."""
+
+    def __init__(self, specs: list[RunSpec], steps_per_epoch: Callable[[RunSpec], int]) -> None:
+        self.per_epoch = {spec.run: steps_per_epoch(spec) for spec in specs}
+        self.epochs = {spec.run: spec.epochs for spec in specs}
+        self.done = dict.fromkeys(self.per_epoch, 0)
+        # Steps that an earlier command did: they say nothing of this one's speed.
+        self._found: dict[str, int] = {}
+        self._start: float | None = None
+
+    @property
+    def total(self) -> int:
+        """Steps of all runs."""
+        return sum(self.per_epoch[run] * self.epochs[run] for run in self.per_epoch)
+
+    @property
+    def finished(self) -> int:
+        """Steps done so far."""
+        return sum(self.done.values())
+
+    def begin(self, run: str) -> None:
+        """A run starts, or starts again after its worker was lost."""
+        self._start = self._start or time.monotonic()
+        self._found.pop(run, None)
+
+    def reach(self, run: str, epoch: int, steps: int) -> None:
+        """A run has done `steps` of its epoch (counted from 1)."""
+        done = (epoch - 1) * self.per_epoch[run] + steps
+        self._found.setdefault(run, (epoch - 1) * self.per_epoch[run])
+        self.done[run] = done
+
+    def end(self, run: str) -> None:
+        """A run has ended, early or not."""
+        self.done[run] = self.per_epoch[run] * self.epochs[run]
+        self._found.setdefault(run, 0)
+
+    def seconds_left(self) -> float | None:
+        """Estimate from the speed so far; None before the first steps."""
+        if self._start is None:
+            return None
+        new = self.finished - sum(self._found.values())
+        elapsed = time.monotonic() - self._start
+        return elapsed * (self.total - self.finished) / new if new > 0 else None
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration as text a person reads: "about 3 min"."""
+    if seconds is None:
+        return "being estimated"
+    if seconds < 90:
+        return f"about {max(round(seconds), 1)} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+class Display:
+    """Shows events of runs; use as a context manager."""
+
+    def __init__(
+        self, console: Console, specs: list[RunSpec], steps_per_epoch: Callable[[RunSpec], int]
+    ) -> None:
+        self._console = console
+        self._specs = {spec.run: spec for spec in specs}
+        self._work = Work(specs, steps_per_epoch)
+        self._active: dict[str, dict[str, Any]] = {}
+        self._ended = 0
+        self._live: Live | None = None
+        self._last_line = -_LINE_SECONDS
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left: {task.fields[left]}"),
+            console=console,
+        )
+        self._bar_task = self._bar.add_task("", total=max(self._work.total, 1), left="")
+
+    def __enter__(self) -> "Display":
+        widgets = self._console.is_jupyter and importlib.util.find_spec("ipywidgets")
+        if self._console.is_terminal or widgets:
+            self._live = Live(
+                get_renderable=self._view,
+                console=self._console,
+                refresh_per_second=4,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._live:
+            self._live.__exit__(*error)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Take in what a run reports."""
+        run, kind = event["run"], event["kind"]
+        if run not in self._specs:
+            return
+        if kind == "start":
+            self._work.begin(run)
+            self._active[run] = {"epoch": 0}
+        elif kind == "steps":
+            self._work.reach(run, event["epoch"], event["steps"])
+            shown = {"epoch": event["epoch"], "loss": event["loss"]}
+            self._active[run] = {**self._active.get(run, {}), **shown}
+        elif kind == "epoch":
+            row = event["row"]
+            self._work.reach(run, int(row["epoch"]) + 1, 0)
+            self._active[run] = row
+            if time.monotonic() - self._last_line > _LINE_SECONDS:
+                self._line(run, f"epoch {row['epoch']}/{self._specs[run].epochs}", row)
+        elif kind == "end":
+            self._active.pop(run, None)
+
+    def ended(self, record: dict[str, Any]) -> None:
+        """A run has its record."""
+        run = record["run"]
+        self._work.end(run)
+        self._active.pop(run, None)
+        self._ended += 1
+        text = record["status"] + (f": {record['error']}" if record.get("error") else "")
+        self._line(run, f"{text} ({self._ended} of {len(self._specs)} runs)", {})
+
+    def _line(self, run: str, text: str, row: dict[str, Any]) -> None:
+        """Print a plain line where there is no live display."""
+        if self._live:
+            return
+        scores = "".join(
+            f", {name} {row[name]:.4f}" for name in ("loss", "val_accuracy") if name in row
+        )
+        self._last_line = time.monotonic()
+        left = duration(self._work.seconds_left())
+        say(self._console, f"{_label(self._specs[run])}: {text}{scores}; left: {left}")
+
+    def _view(self) -> Group:
+        left = duration(self._work.seconds_left())
+        self._bar.update(
+            self._bar_task,
+            completed=self._work.finished,
+            description=f"{self._ended} of {len(self._specs)} runs",
+            left=left,
+        )
+        table = Table(box=None, pad_edge=False)
+        for heading in ("run", "epoch", "loss", "val. accuracy"):
+            table.add_column(heading, justify="left" if heading == "run" else "right")
+        for run, shown in list(self._active.items()):
+            loss, accuracy = shown.get("loss"), shown.get("val_accuracy")
+            table.add_row(
+                _label(self._specs[run]),
+                f"{shown['epoch']}/{self._specs[run].epochs}" if shown["epoch"] else "starting",
+                "" if loss is None else f"{loss:.4f}",
+                "" if accuracy is None else f"{accuracy:.2%}",
+            )
+        return Group(self._bar, table)
+
+
+def _label(spec: RunSpec) -> str:
+    return f"{spec.activation}, seed {spec.seed}"

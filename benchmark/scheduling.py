@@ -1,0 +1,372 @@
+"""Many runs: workers, retries, progress events. One run's files are written where it trains."""
+
+import contextlib
+import errno
+import functools
+import io
+import os
+import queue
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark import datasets
+from benchmark.activations import Activation, add_entry, check, resolve
+from benchmark.config import RunSpec
+from benchmark.environment import peak_memory_mb, reset_peak_memory
+from benchmark.errors import RequestError
+from benchmark.store import RunFolder, Store
+
+TOPIC = "activation-benchmark"
+# A run whose worker was lost this often is given up: it is the run that kills them.
+LOST_WORKERS = 3
+_EVENT_SECONDS = 0.5
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to do one run: all of it travels."""
+
+    spec: RunSpec
+    located: datasets.Located
+    output: str
+    entries: bytes
+    facts: dict[str, Any]
+
+
+def pack(entries: list[Activation]) -> bytes:
+    """Return the entries as bytes that another process can unpack without their modules."""
+    import cloudpickle
+
+    modules = {sys.modules.get(getattr(entry.make, "__module__", None)) for entry in entries}
+    # The catalogue's module is at the other end too; a plugin's is not.
+    modules = [m for m in modules if m and m.__name__.startswith("benchmark_plugin_")]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloudpickle.dumps(entries)
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _unpack(entries: bytes) -> list[Activation]:
+    import cloudpickle
+
+    unpacked = cloudpickle.loads(entries)
+    for entry in unpacked:
+        add_entry(entry)
+    return unpacked
+
+
+@functools.lru_cache(maxsize=1)
+def _split(located: datasets.Located, validation: str, limit: int | None) -> Any:
+    dataset = datasets.load(located)
+    return dataset.sha256, datasets.split(dataset, validation, limit)
+
+
+@functools.cache
+def configure_once(threads: int, device: str, deterministic: bool) -> bool:
+    """Set up TensorFlow for the runs of this process; False where it runs otherwise already."""
+    from benchmark.training import configure
+
+    gpu = _worker_number() if device == "GPU" else None
+    return configure(threads, gpu, deterministic)
+
+
+def _worker_number() -> int:
+    """Return the number of this local worker, which picks its GPU; 0 without workers."""
+    from distributed import get_worker
+
+    try:
+        name = get_worker().name
+    except ValueError:
+        return 0
+    return name if isinstance(name, int) else 0
+
+
+@contextlib.contextmanager
+def _output_into(path: str | os.PathLike[str]) -> Iterator[io.TextIOBase]:
+    """Send what this process prints, C libraries included, to the end of a file."""
+    with open(path, "a", buffering=1, encoding="utf-8") as log:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kept = [os.dup(1), os.dup(2)]
+        try:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                yield log
+        finally:
+            for number, copy in enumerate(kept, start=1):
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+def check_entries(entries: bytes, spec: RunSpec) -> list[str]:
+    """Check the user's activations in this process and return the warnings.
+
+    Raises:
+        RequestError: one of them cannot be trained with.
+    """
+    with _output_into(os.devnull):
+        configure_once(spec.threads, spec.device, spec.deterministic)
+        return [warning for entry in _unpack(entries) for warning in check(entry)]
+
+
+def execute(task: Task, report: Callable[[Event], None]) -> dict[str, Any]:
+    """Do one run in this process, from its last checkpoint on, and return its record.
+
+    A run that raises is recorded as failed; the exception does not get out.
+    """
+    spec, folder = task.spec, Store(task.output).folder(task.spec.run)
+    facts = dict(task.facts)
+    report({"run": spec.run, "kind": "start"})
+    try:
+        with folder.lock(), _output_into(folder.log) as log:
+            # A worker that was thought lost may have finished it.
+            record = folder.done() or _execute(task, folder, log, report, facts)
+    except Exception as error:
+        record = _failed(spec, folder, _error_line(error), facts)
+    report({"run": spec.run, "kind": "end"})
+    return record
+
+
+def _execute(task: Task, folder: RunFolder, log: Any, report: Callable, facts: dict) -> dict:
+    spec = task.spec
+    _say(log, f"run {spec.run}, process {os.getpid()}")
+    try:
+        reset_peak_memory()
+        _unpack(task.entries)
+        configure_once(spec.threads, spec.device, spec.deterministic)
+        from benchmark.training import train
+
+        sha256, data = _split(task.located, spec.validation, spec.limit)
+        if sha256 != spec.data_sha256:
+            raise RequestError(f"the files of {spec.dataset} changed while the job ran")
+        checkpoint = folder.checkpoint()
+        if checkpoint:
+            _say(log, f"going on after epoch {len(checkpoint.rows)} of {spec.epochs}")
+            report(_epoch_event(spec, checkpoint.rows))
+
+        def on_epoch(state: Any) -> None:
+            folder.save_checkpoint(state)
+            folder.write_history(spec, state.rows)
+            _say(log, _epoch_line(spec, state.rows[-1]))
+            report(_epoch_event(spec, state.rows))
+
+        outcome = train(
+            spec, resolve(spec.activation), data, checkpoint, on_epoch, _steps_event(spec, report)
+        )
+        _say(log, outcome.status)
+        facts["peak_memory_mb"] = peak_memory_mb()
+        facts["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return folder.finish(spec, outcome, data.y_test, facts)
+    except Exception:
+        traceback.print_exc(file=log)
+        raise
+
+
+def _error_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _failed(spec: RunSpec, folder: RunFolder, error: str, facts: dict) -> dict[str, Any]:
+    try:
+        return folder.fail(spec, error, facts)
+    except OSError:
+        # Nothing can be written; the command still hears of it.
+        return {"run": spec.run, "status": "failed", "error": error}
+
+
+def _say(log: Any, text: str) -> None:
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log)
+
+
+def _epoch_line(spec: RunSpec, row: dict[str, float]) -> str:
+    return (
+        f"epoch {row['epoch']}/{spec.epochs}: loss {row['loss']:.4f}, accuracy"
+        f" {row['accuracy']:.4f}, val_loss {row['val_loss']:.4f}, val_accuracy"
+        f" {row['val_accuracy']:.4f}, {row['seconds']:.1f} s"
+    )
+
+
+def _epoch_event(spec: RunSpec, rows: list[dict[str, float]]) -> Event:
+    return {"run": spec.run, "kind": "epoch", "row": rows[-1]}
+
+
+def _steps_event(spec: RunSpec, report: Callable[[Event], None]) -> Callable:
+    last = 0.0
+
+    def on_steps(epoch: int, steps: int, loss: float) -> None:
+        nonlocal last
+        if time.monotonic() - last > _EVENT_SECONDS:
+            last = time.monotonic()
+            report({"run": spec.run, "kind": "steps", "epoch": epoch, "steps": steps, "loss": loss})
+
+    return on_steps
+
+
+class InProcess:
+    """Runs one after another in this process."""
+
+    def check(self, entries: bytes, spec: RunSpec) -> list[str]:
+        """Check the user's activations; see `check_entries`."""
+        return check_entries(entries, spec)
+
+    def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
+        """Yield each task's record as it ends."""
+        for task in tasks:
+            yield execute(task, report)
+
+
+class LocalWorkers:
+    """Runs at once in worker processes of a local Dask cluster, one run each at a time."""
+
+    def __init__(self, jobs: int) -> None:
+        import dask
+        from distributed import Client, LocalCluster
+
+        self._stack = contextlib.ExitStack()
+        settings = {
+            "distributed.scheduler.allowed-failures": LOST_WORKERS - 1,
+            # A run waits at the scheduler, not at a worker whose death would count against it.
+            "distributed.scheduler.worker-saturation": 1.0,
+            "distributed.comm.timeouts.connect": "60s",
+        }
+        self._stack.enter_context(dask.config.set(settings))
+        self._stack.enter_context(_main_module_hidden())
+        self._cluster = self._stack.enter_context(
+            LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                processes=True,
+                # Their number heeds the memory; Dask's own limit would stop a run early.
+                memory_limit=0,
+                dashboard_address=None,
+                silence_logs="CRITICAL",
+            )
+        )
+        self._client = self._stack.enter_context(Client(self._cluster))
+
+    def check(self, entries: bytes, spec: RunSpec) -> list[str]:
+        """Check the user's activations in a worker; see `check_entries`."""
+        return self._client.submit(check_entries, entries, spec, pure=False).result()
+
+    def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
+        """Yield each task's record as it ends; a lost worker costs its run a retry."""
+        arrivals: queue.Queue = queue.Queue()
+        self._client.subscribe_topic(TOPIC, lambda event: arrivals.put(event[1]))
+        waiting = {}
+        for place, task in enumerate(tasks):
+            future = self._client.submit(
+                _execute_on_worker, task, key=task.spec.run, pure=False, priority=-place
+            )
+            waiting[task.spec.run] = (task, future)
+            future.add_done_callback(lambda done: arrivals.put(done))
+        while waiting:
+            try:
+                # Bounded, so that Ctrl-C is heard on every system.
+                arrival = arrivals.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            if isinstance(arrival, dict):
+                report(arrival)
+                continue
+            task, future = waiting.pop(arrival.key)
+            yield self._record(task, future)
+            future.release()
+
+    def _record(self, task: Task, future: Any) -> dict[str, Any]:
+        try:
+            return future.result()
+        except Exception as error:
+            name = type(error).__name__
+            reason = f"its worker was lost {LOST_WORKERS} times" if name == "KilledWorker" else ""
+            folder = Store(task.output).folder(task.spec.run)
+            return _failed(task.spec, folder, reason or _error_line(error), dict(task.facts))
+
+    def kill(self) -> None:
+        """End the workers at once; what they recorded is whole whenever that happens."""
+        for nanny in self._cluster.workers.values():
+            with contextlib.suppress(OSError, TypeError, AttributeError):
+                os.kill(nanny.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop the workers and undo the settings."""
+        self._stack.close()
+
+
+def _execute_on_worker(task: Task) -> dict[str, Any]:
+    from distributed import get_worker
+
+    worker = get_worker()
+    return execute(task, lambda event: worker.log_event(TOPIC, event))
+
+
+@contextlib.contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Keep spawned workers from running the user's script again.
+
+    Python would import the main script in each new process, so that a script without a
+    `__name__` guard starts its comparison anew there. The workers need nothing of it.
+    """
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    try:
+        main.__spec__ = None
+        if "__file__" in kept:
+            del main.__file__
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
+
+
+@contextlib.contextmanager
+def workers(
+    jobs: int, here: bool, spec: RunSpec, say: Callable[[str], None]
+) -> Iterator[InProcess | LocalWorkers]:
+    """Provide what carries out the runs: this process if `here`, else `jobs` workers.
+
+    Where TensorFlow already runs in this process with other settings than the spec's, there is
+    one worker instead, and `say` is told.
+    """
+    if here:
+        with _output_into(os.devnull):
+            ready = configure_once(spec.threads, spec.device, spec.deterministic)
+        if ready:
+            yield InProcess()
+            return
+        configure_once.cache_clear()
+        say(
+            "TensorFlow already runs in this process with other settings: using one worker process."
+        )
+    pool = LocalWorkers(jobs)
+    try:
+        yield pool
+    except BaseException:
+        pool.kill()
+        raise
+    finally:
+        pool.close()
+
+
+def tasks_for(
+    specs: list[RunSpec],
+    store: Store,
+    located: datasets.Located,
+    entries: bytes,
+    facts: dict[str, Any],
+) -> list[Task]:
+    """Return a task for each run that is not done yet; `facts` go into each record."""
+    missing = [spec for spec in specs if not store.folder(spec.run).done()]
+    return [Task(spec, located, str(store.path.resolve()), entries, facts) for spec in missing]

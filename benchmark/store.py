@@ -1,0 +1,424 @@
+"""The one place that knows paths and file formats: atomic writes, resume, lock, loading."""
+
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.config import RunSpec
+from benchmark.errors import RequestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.training import Checkpoint, Outcome
+
+HISTORY_COLUMNS = (
+    "dataset",
+    "model",
+    "activation",
+    "optimizer",
+    "learning_rate",
+    "loss_function",
+    "seed",
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "seconds",
+    "run",
+)
+SCORES = (
+    "epochs",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+    "seconds_per_epoch",
+    "peak_memory_mb",
+)
+BINARY_SCORES = ("binary_accuracy", "val_binary_accuracy", "test_binary_accuracy")
+SETTINGS = (
+    "batch_size",
+    "epochs_asked",
+    "limit",
+    "initializer",
+    "validation",
+    "threads",
+    "device",
+    "deterministic",
+)
+RUN_COLUMNS = (
+    *("run", "dataset", "model", "activation", "optimizer", "learning_rate", "loss_function"),
+    *("seed", "status"),
+    *SCORES,
+    *BINARY_SCORES,
+    *SETTINGS,
+    *("parameters", "data_sha256", "data_origin", "activation_sha256", "error"),
+)
+DONE = ("complete", "diverged")
+RUN_FILES = ("history.csv", "predictions.csv")
+# Scores that only the binary cross-entropy of the source's protocol calls for.
+_BINARY_LOSS = "binary_crossentropy"
+
+
+def cell(value: Any) -> str:
+    """Return a CSV cell: empty for None, else the shortest text that reads back exactly."""
+    if value is None:
+        return ""
+    # In NumPy's own text a float32 is as short as a float32 needs.
+    if isinstance(value, np.floating):
+        return str(value)
+    if isinstance(value, float):
+        return repr(value)
+    text = str(value)
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
+    """Return the CSV text of the rows, with a header; missing keys are empty cells."""
+    columns = list(columns)
+    lines = [",".join(columns)]
+    lines += [",".join(cell(row.get(column)) for column in columns) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a file so that at any moment it is either the old one or the new one, whole."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _seal(record: dict[str, Any]) -> str:
+    return _sha256(json.dumps(record, sort_keys=True).encode())
+
+
+def spec_columns(spec: RunSpec) -> dict[str, Any]:
+    """Return the settings of a run under the names they have in the tables."""
+    fields = dataclasses.asdict(spec)
+    fields["loss_function"] = fields.pop("loss")
+    fields["epochs_asked"] = fields.pop("epochs")
+    return {**fields, "run": spec.run}
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def log(self) -> Path:
+        """What the run printed."""
+        return self.path / "log.txt"
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.path / "checkpoint.npz"
+
+    @contextlib.contextmanager
+    def lock(self, seconds: float = 60) -> Iterator[None]:
+        """Hold the folder, so that a worker left over from a killed command cannot write too.
+
+        Raises:
+            filelock.Timeout: another process held it all the time.
+        """
+        from filelock import FileLock
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / ".lock", timeout=seconds):
+            for left_over in self.path.glob(".*.tmp"):
+                left_over.unlink(missing_ok=True)
+            yield
+
+    def record(self) -> dict[str, Any] | None:
+        """Return run.json, or None if there is none or it is damaged."""
+        try:
+            record = json.loads((self.path / "run.json").read_bytes())
+            seal = record.pop("seal")
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return None
+        return record if seal == _seal(record) else None
+
+    def done(self) -> dict[str, Any] | None:
+        """Return the record of a finished run whose files are as it left them, else None."""
+        record = self.record()
+        if not record or record["status"] not in DONE:
+            return None
+        try:
+            for name, checksum in record["checksums"].items():
+                if _sha256((self.path / name).read_bytes()) != checksum:
+                    return None
+        except OSError:
+            return None
+        return record
+
+    def checkpoint(self) -> "Checkpoint | None":
+        """Return where an interrupted run stopped, or None if there is nothing whole."""
+        from benchmark.training import Checkpoint
+
+        try:
+            with np.load(self._checkpoint, allow_pickle=False) as archive:
+                rows = json.loads(archive["rows"].tobytes())
+                arrays = [archive[f"array_{i}"] for i in range(len(archive.files) - 1)]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        return Checkpoint(rows, arrays)
+
+    def save_checkpoint(self, checkpoint: "Checkpoint") -> None:
+        """Write rows and arrays as one file: they are always of the same epoch."""
+        buffer = io.BytesIO()
+        rows = np.frombuffer(json.dumps(checkpoint.rows).encode(), np.uint8)
+        arrays = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
+        np.savez(buffer, rows=rows, **arrays)
+        write_atomic(self._checkpoint, buffer.getbuffer())
+
+    def write_history(self, spec: RunSpec, rows: list[dict[str, Any]]) -> None:
+        """Write history.csv, one row per epoch."""
+        settings = spec_columns(spec)
+        text = csv_text(HISTORY_COLUMNS, ({**settings, **row} for row in rows))
+        write_atomic(self.path / "history.csv", text)
+
+    def finish(
+        self, spec: RunSpec, outcome: "Outcome", labels: np.ndarray, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Write the files of a finished run, run.json last, and return its record.
+
+        `labels` (n,) are the true classes of the test images; `facts` join the record as they
+        are (environment, data, activation, peak memory).
+        """
+        self.write_history(spec, outcome.rows)
+        columns = ("index", "true", "predicted", "probability")
+        predictions = zip(labels.tolist(), outcome.predicted.tolist(), outcome.probability)
+        rows = (dict(zip(columns, (i, *row))) for i, row in enumerate(predictions))
+        write_atomic(self.path / "predictions.csv", csv_text(columns, rows))
+        record = {
+            "run": spec.run,
+            "status": outcome.status,
+            "spec": dataclasses.asdict(spec),
+            "scores": final_scores(spec, outcome.rows, outcome.test),
+            "parameters": outcome.parameters,
+            **facts,
+            "checksums": {name: _sha256((self.path / name).read_bytes()) for name in RUN_FILES},
+        }
+        self._write_record(record)
+        self._checkpoint.unlink(missing_ok=True)
+        return record
+
+    def fail(self, spec: RunSpec, error: str, facts: dict[str, Any]) -> dict[str, Any]:
+        """Write the record of a run that crashed, with its log's end, and return it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            facts = {**facts, "log_end": self.log.read_text(errors="replace")[-4000:]}
+        record = {
+            "run": spec.run,
+            "status": "failed",
+            "error": error,
+            "spec": dataclasses.asdict(spec),
+            **facts,
+        }
+        self._write_record(record)
+        return record
+
+    def _write_record(self, record: dict[str, Any]) -> None:
+        # Through JSON and back, so that the seal is of what a reader will see.
+        record = json.loads(json.dumps(record))
+        text = json.dumps({**record, "seal": _seal(record)}, indent=1)
+        write_atomic(self.path / "run.json", text + "\n")
+
+    def clear(self) -> None:
+        """Forget the run, the record first."""
+        for name in ("run.json", "checkpoint.npz", *RUN_FILES, "log.txt"):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def final_scores(
+    spec: RunSpec, rows: list[dict[str, Any]], test: dict[str, float]
+) -> dict[str, Any]:
+    """Return the last epoch's and the test's scores, and the time: seconds of all epochs, and
+    the median epoch's (the first one holds the tracing of the graph)."""
+    seconds = [row["seconds"] for row in rows]
+    scores = {
+        **{name: rows[-1][name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+        "epochs": len(rows),
+        "test_loss": test.get("test_loss"),
+        "test_accuracy": test.get("test_accuracy"),
+        "seconds": round(sum(seconds), 4),
+        "seconds_per_epoch": float(np.median(seconds)),
+    }
+    if spec.loss == _BINARY_LOSS:
+        scores["binary_accuracy"] = rows[-1]["binary_accuracy"]
+        scores["val_binary_accuracy"] = rows[-1]["val_binary_accuracy"]
+        scores["test_binary_accuracy"] = test.get("test_binary_accuracy")
+    return scores
+
+
+class Store:
+    """The folder that `--output` names."""
+
+    def __init__(self, output: str | Path) -> None:
+        self.path = Path(output)
+
+    def prepare(self) -> None:
+        """Create the folder and see that it can be written to.
+
+        Raises:
+            RequestError: it cannot.
+        """
+        try:
+            (self.path / "runs").mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path / ".writable", "")
+            (self.path / ".writable").unlink(missing_ok=True)
+        except OSError as error:
+            raise RequestError(
+                f"output {str(self.path)!r} cannot be written to ({error.strerror}): give a folder"
+                " that can, with --output"
+            ) from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder against other commands; the system releases a killed command's lock.
+
+        Raises:
+            RequestError: another command holds it.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RequestError(
+                f"output {str(self.path)!r} is in use by another command: wait for it or give"
+                " another folder with --output"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def folder(self, run: str) -> RunFolder:
+        """Return the folder of the run of that name."""
+        return RunFolder(self.path / "runs" / run)
+
+    def write_tables(self, specs: list[RunSpec]) -> None:
+        """Write history.csv and runs.csv for these runs, finished or not."""
+        header = ",".join(HISTORY_COLUMNS) + "\n"
+        bodies, rows = [header], []
+        for spec in specs:
+            folder = self.folder(spec.run)
+            bodies.append(_history_text(folder.path).removeprefix(header))
+            rows.append(_run_row(spec, folder.record(), _epochs_recorded(folder.path)))
+        write_atomic(self.path / "history.csv", "".join(bodies))
+        write_atomic(self.path / "runs.csv", csv_text(RUN_COLUMNS, rows))
+
+    def write_table(self, name: str, frame: "pd.DataFrame") -> None:
+        """Write a DataFrame as CSV: no index column, floats as in the other tables."""
+        records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        write_atomic(self.path / name, csv_text(frame.columns, records))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of text."""
+        write_atomic(self.path / name, text)
+
+    def write_environment(self, facts: dict[str, Any]) -> None:
+        """Write environment.json."""
+        write_atomic(self.path / "environment.json", json.dumps(facts, indent=1) + "\n")
+
+    def write_figure(self, name: str, formats: dict[str, bytes]) -> list[Path]:
+        """Write figures/NAME.png and the like; return the paths."""
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        paths = [folder / f"{name}.{ending}" for ending in formats]
+        for path, content in zip(paths, formats.values()):
+            write_atomic(path, content)
+        return paths
+
+    def specs(self) -> list[RunSpec]:
+        """Return the settings of the recorded runs: those that runs.csv lists, else all."""
+        folders = sorted((self.path / "runs").glob("*/"))
+        with contextlib.suppress(OSError), open(self.path / "runs.csv", newline="") as file:
+            folders = [self.path / "runs" / row["run"] for row in csv.DictReader(file)]
+        records = [RunFolder(path).record() for path in folders]
+        return [RunSpec(**record["spec"]) for record in records if record]
+
+    def run_states(self) -> list[tuple[str, str, int]]:
+        """Return name, status and finished epochs of every run, in the order of their names."""
+        states = []
+        for path in sorted((self.path / "runs").glob("*/")):
+            folder = RunFolder(path)
+            record = folder.record()
+            status = record["status"] if record else "unfinished"
+            if status in DONE and not folder.done():
+                status = "damaged"
+            states.append((path.name, status, _epochs_recorded(path)))
+        return states
+
+    def tables(self) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+        """Read history.csv and runs.csv.
+
+        Raises:
+            RequestError: the folder holds no results.
+        """
+        import pandas as pd
+
+        frames = []
+        for name in ("history.csv", "runs.csv"):
+            try:
+                frames.append(pd.read_csv(self.path / name))
+            except FileNotFoundError as error:
+                raise RequestError(
+                    f"{str(self.path)!r} holds no results ({name} is missing): give the --output"
+                    " folder of an earlier comparison"
+                ) from error
+        return frames[0], frames[1]
+
+
+def _history_text(folder: Path) -> str:
+    try:
+        return (folder / "history.csv").read_text()
+    except OSError:
+        return ""
+
+
+def _epochs_recorded(folder: Path) -> int:
+    return max(_history_text(folder).count("\n") - 1, 0)
+
+
+def _run_row(spec: RunSpec, record: dict[str, Any] | None, epochs: int) -> dict[str, Any]:
+    row = {**spec_columns(spec), "status": "unfinished", "epochs": epochs}
+    if record:
+        row |= record.get("scores", {})
+        row |= {name: record.get(name) for name in ("status", "error", "parameters")}
+        row["peak_memory_mb"] = record.get("peak_memory_mb")
+        row["data_origin"] = record.get("data", {}).get("origin")
+    return row

@@ -1,0 +1,23 @@
+"""Settings for all tests: TensorFlow with one thread, as the runs have it, and quiet."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+from benchmark import activations
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def registrations_undone():
+    with activations.user_entries_kept():
+        yield

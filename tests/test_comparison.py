@@ -1,0 +1,398 @@
+"""From a request to files: one process, several workers, kills, failures."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark import api, compare, load_results, register_activation, scheduling, store
+from benchmark.errors import RequestError
+
+ROOT = Path(__file__).parents[1]
+SMALL = {"dataset": "digits", "limit": 200, "epochs": 2, "seeds": 1}
+
+
+def without_seconds(text):
+    lines = [line.split(",") for line in text.splitlines()]
+    place = lines[0].index("seconds")
+    return [line[:place] + line[place + 1 :] for line in lines]
+
+
+def histories(output):
+    paths = sorted(Path(output).glob("runs/*/history.csv"))
+    return {path.parent.name: without_seconds(path.read_text()) for path in paths}
+
+
+def predictions(output):
+    paths = sorted(Path(output).glob("runs/*/predictions.csv"))
+    return {path.parent.name: path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Output of a small comparison in this process."""
+    output = tmp_path_factory.mktemp("finished")
+    compare(["relu", "selu"], output=output, jobs=1, **SMALL)
+    return output
+
+
+def test_compare_gives_tidy_frames(finished):
+    epochs, runs = load_results(finished)
+    assert len(epochs) == 4
+    assert runs["status"].tolist() == ["complete", "complete"]
+    assert runs["activation"].tolist() == ["relu", "selu"]
+    assert (runs["data_origin"] == "scikit-learn").all()
+    assert (runs["data_sha256"].str.len() == 64).all()
+    assert (runs["peak_memory_mb"] > 10).all()
+    last = epochs[epochs["epoch"] == 2].set_index("run")["val_accuracy"]
+    assert last.to_dict() == runs.set_index("run")["val_accuracy"].to_dict()
+
+
+def test_all_files_of_the_contract(finished):
+    names = {path.name for path in finished.iterdir()}
+    wanted = "runs history.csv runs.csv summary.csv figures environment.json report.html"
+    assert set(wanted.split()) <= names
+    figures = {path.name for path in (finished / "figures").iterdir()}
+    assert figures == {"accuracy.png", "accuracy.svg", "loss.png", "loss.svg"}
+    for folder in (finished / "runs").iterdir():
+        files = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        assert files == {"history.csv", "run.json", "predictions.csv", "log.txt"}
+    record = json.loads(next(finished.glob("runs/*/run.json")).read_text())
+    assert record["environment"]["versions"]["tensorflow"]
+    assert record["data"]["origin"] == "scikit-learn"
+
+
+def test_summary_counts_means_and_deviations(finished):
+    summary = pd.read_csv(finished / "summary.csv").set_index("activation")
+    runs = pd.read_csv(finished / "runs.csv").set_index("activation")
+    assert summary["n_seeds"].tolist() == [1, 1]
+    assert summary.loc["relu", "test_accuracy_mean"] == runs.loc["relu", "test_accuracy"]
+    assert summary["test_accuracy_std"].isna().all()
+
+
+def test_log_tells_the_epochs(finished):
+    log = next(finished.glob("runs/*relu*/log.txt")).read_text()
+    assert "epoch 1/2: loss" in log
+    assert "epoch 2/2: loss" in log
+
+
+def test_finished_runs_are_not_touched(finished):
+    def times():
+        return {
+            path: path.stat().st_mtime_ns
+            for path in finished.glob("runs/*/*")
+            if not path.name.startswith(".")
+        }
+
+    before = times()
+    compare(["relu", "selu"], output=finished, jobs=1, **SMALL)
+    assert times() == before
+
+
+def test_damaged_run_is_done_again(finished):
+    before = histories(finished), predictions(finished)
+    victim = next(finished.glob("runs/*relu*/predictions.csv"))
+    untouched = next(finished.glob("runs/*selu*/run.json"))
+    stamp = untouched.stat().st_mtime_ns
+    victim.write_text("index,true")
+    compare(["relu", "selu"], output=finished, jobs=1, **SMALL)
+    assert (histories(finished), predictions(finished)) == before
+    assert untouched.stat().st_mtime_ns == stamp
+
+
+def test_fresh_trains_again_to_the_same_numbers(finished):
+    before = histories(finished)
+    stamp = next(finished.glob("runs/*relu*/run.json")).stat().st_mtime_ns
+    compare(["relu", "selu"], output=finished, jobs=1, fresh=True, **SMALL)
+    assert histories(finished) == before
+    assert next(finished.glob("runs/*relu*/run.json")).stat().st_mtime_ns > stamp
+
+
+def test_interrupted_run_goes_on_after_its_last_epoch(tmp_path, finished, monkeypatch):
+    saved = store.RunFolder.save_checkpoint
+
+    def stop(folder, checkpoint):
+        saved(folder, checkpoint)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.RunFolder, "save_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        compare(["relu"], output=tmp_path, jobs=1, **SMALL)
+    monkeypatch.undo()
+    assert not list(tmp_path.glob("runs/*/run.json"))
+    compare(["relu", "selu"], output=tmp_path, jobs=1, **SMALL)
+    assert histories(tmp_path) == histories(finished)
+    assert predictions(tmp_path) == predictions(finished)
+    log = next(tmp_path.glob("runs/*relu*/log.txt")).read_text()
+    assert "going on after epoch 1 of 2" in log
+    assert "epoch 2/2" in log.split("going on")[1]
+    assert "epoch 1/2" not in log.split("going on")[1]
+
+
+def test_run_that_crashes_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
+    import benchmark.training as training
+
+    whole = training.train
+
+    def train(spec, *rest):
+        if spec.activation == "relu":
+            print("about to crash")
+            raise ZeroDivisionError("on purpose")
+        return whole(spec, *rest)
+
+    monkeypatch.setattr(training, "train", train)
+    results = compare(["relu", "selu"], output=tmp_path, jobs=1, **SMALL)
+    assert results.runs["status"].tolist() == ["failed", "complete"]
+    assert results.runs["error"].tolist()[0] == "ZeroDivisionError: on purpose"
+    record = json.loads(next(tmp_path.glob("runs/*relu*/run.json")).read_text())
+    assert "about to crash" in record["log_end"]
+    assert "Traceback" in record["log_end"]
+    assert api.failures(results) == 1
+    monkeypatch.undo()
+    assert api.failures(compare(["relu", "selu"], output=tmp_path, jobs=1, **SMALL)) == 0
+
+
+def test_divergence_is_recorded(tmp_path):
+    results = compare(
+        ["linear"], output=tmp_path, jobs=1, learning_rate=1e30, **{**SMALL, "epochs": 4}
+    )
+    assert results.runs["status"].tolist() == ["diverged"]
+    assert api.failures(results) == 0
+    assert pd.read_csv(tmp_path / "summary.csv")["n_diverged"].tolist() == [1]
+    before = next(tmp_path.glob("runs/*/run.json")).stat().st_mtime_ns
+    compare(["linear"], output=tmp_path, jobs=1, learning_rate=1e30, **{**SMALL, "epochs": 4})
+    assert next(tmp_path.glob("runs/*/run.json")).stat().st_mtime_ns == before
+
+
+def test_full_disk_on_the_way(finished, monkeypatch, capfd):
+    before = histories(finished)
+    write = store.write_atomic
+
+    def full(path, content):
+        if "elu-s1" in str(path):
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(store, "write_atomic", full)
+    results = compare(["elu"], output=finished, jobs=1, **{**SMALL, "seeds": [1]})
+    assert api.failures(results) == 1
+    assert "elu, seed 1: failed: the disk is full" in capfd.readouterr().out
+    monkeypatch.undo()
+    assert {k: v for k, v in histories(finished).items() if k in before} == before
+
+
+def test_own_activation_from_python(tmp_path):
+    @register_activation
+    def half_relu(x):
+        import tensorflow as tf
+
+        return 0.5 * tf.nn.relu(x)
+
+    results = compare(["half_relu"], output=tmp_path, jobs=1, **SMALL)
+    assert results.runs["status"].tolist() == ["complete"]
+    assert len(results.runs["activation_sha256"][0]) == 64
+
+
+def test_own_activation_that_is_wrong_is_named_before_training(tmp_path):
+    @register_activation
+    def nothing_but_nan(x):
+        return x * float("nan")
+
+    with pytest.raises(RequestError, match="'nothing_but_nan' has a value that is not finite"):
+        compare(["nothing_but_nan"], output=tmp_path, jobs=1, **SMALL)
+    assert not list(tmp_path.glob("runs/*/run.json"))
+
+
+def test_unknown_setting_is_refused(tmp_path):
+    with pytest.raises(RequestError, match=r"'learningrate'.*learning_rate"):
+        compare(["relu"], output=tmp_path, learningrate=0.1)
+
+
+def test_nothing_is_left_behind(tmp_path, finished):
+    import keras
+    import matplotlib
+    import numpy as np
+
+    np.random.seed(5)
+    state, backend = np.random.get_state()[1].copy(), matplotlib.get_backend()
+    settings, here = dict(matplotlib.rcParams), Path.cwd()
+    main = sys.modules["__main__"]
+    kept = getattr(main, "__file__", None), main.__spec__
+    compare(["relu", "selu"], output=finished, jobs=1, fresh=True, **SMALL)
+    assert np.array_equal(np.random.get_state()[1], state)
+    assert matplotlib.get_backend() == backend
+    assert dict(matplotlib.rcParams) == settings
+    assert (getattr(main, "__file__", None), main.__spec__) == kept
+    assert Path.cwd() == here
+    assert keras.config.floatx() == "float32"
+
+
+def command(output, *more):
+    words = "run_all.py --dataset digits --limit 300 --activations relu,selu,rrelu --seeds 2"
+    return [sys.executable, *words.split(), "--epochs", "6", "--output", str(output), *more]
+
+
+def run(words, **options):
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    output = tmp_path_factory.mktemp("uninterrupted")
+    done = run(command(output, "--jobs", "1"))
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+@pytest.mark.slow
+def test_jobs_do_not_change_the_numbers(tmp_path, uninterrupted):
+    done = run(command(tmp_path, "--jobs", "2"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "Registering" not in done.stdout
+    assert "oneDNN" not in done.stdout
+    assert "left:" in done.stdout
+    assert histories(tmp_path) == histories(uninterrupted)
+    assert predictions(tmp_path) == predictions(uninterrupted)
+
+
+def kill_at_random(output, seconds, whole_group, jobs):
+    """Start the command and kill it with SIGKILL after that time."""
+    process = subprocess.Popen(
+        command(output, "--jobs", jobs),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        if whole_group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", range(int(os.environ.get("BENCHMARK_TEST_KILLS", "3"))))
+def test_killed_job_goes_on_bit_for_bit(tmp_path, uninterrupted, place):
+    dice = random.Random(place)
+    # Import and set-up take some 5 s, the training some 10 more.
+    kill_at_random(tmp_path, dice.uniform(4, 14), dice.random() < 0.5, dice.choice("12"))
+    for record in tmp_path.glob("runs/*/run.json"):
+        assert json.loads(record.read_text())["status"] == "complete"
+    done = run(command(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert histories(tmp_path) == histories(uninterrupted)
+    assert predictions(tmp_path) == predictions(uninterrupted)
+    assert not list(tmp_path.glob("runs/*/checkpoint*"))
+    assert not list(tmp_path.rglob(".*.tmp"))
+
+
+@pytest.mark.slow
+def test_lost_worker_costs_a_retry_not_the_job(tmp_path, uninterrupted):
+    import psutil
+
+    process = subprocess.Popen(command(tmp_path, "--jobs", "2"), cwd=ROOT, stdout=subprocess.PIPE)
+    killed = 0
+    for _ in range(600):
+        logs = list(tmp_path.glob("runs/*/log.txt"))
+        busy = [log for log in logs if " epoch 1/6" in log.read_text()]
+        unfinished = [log for log in busy if not (log.parent / "run.json").exists()]
+        if unfinished:
+            text = unfinished[0].read_text()
+            pid = int(text.split("process ")[1].split()[0])
+            psutil.Process(pid).kill()
+            killed += 1
+            break
+        time.sleep(0.02)
+    out, _ = process.communicate(timeout=200)
+    assert killed
+    assert process.returncode == 0, out
+    assert histories(tmp_path) == histories(uninterrupted)
+
+
+KILLS_ITS_WORKER = """
+import os
+import tensorflow as tf
+from benchmark import register_activation
+
+def die(x):
+    os.kill(os.getpid(), 9)
+    return x
+
+@register_activation
+def deadly(x):
+    return tf.identity(x) if tf.executing_eagerly() else die(x)
+"""
+
+
+@pytest.mark.slow
+def test_run_that_kills_its_workers_is_given_up(tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(KILLS_ITS_WORKER)
+    words = f"run_all.py --dataset digits --limit 100 --epochs 1 --seeds 1 --plugin {plugin}"
+    words += f" --activations deadly,relu --jobs 2 --output {tmp_path / 'out'}"
+    done = run([sys.executable, *words.split()])
+    assert done.returncode == 1, done.stdout + done.stderr
+    runs = load_results(tmp_path / "out").runs
+    assert runs["status"].tolist() == ["failed", "complete"]
+    assert runs["error"].tolist()[0] == f"its worker was lost {scheduling.LOST_WORKERS} times"
+
+
+@pytest.mark.slow
+def test_interrupt_stops_within_seconds_and_says_how_to_go_on(tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path, "--epochs", "2000", "--jobs", "2"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list(tmp_path.glob("runs/*/history.csv")):
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    start = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - start < 10
+    assert process.returncode == 130
+    assert "to go on:" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_script_without_a_main_guard(tmp_path):
+    """In a script or notebook, with workers and a function of its own."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import tensorflow as tf\n"
+        "from benchmark import compare, register_activation\n"
+        "print('started')\n"
+        "@register_activation\n"
+        "def my_swish(x):\n"
+        "    return x * tf.sigmoid(1.5 * x)\n"
+        "epochs, runs = compare(['my_swish', 'relu'], dataset='digits', limit=100, seeds=1,\n"
+        "                       epochs=1, jobs=2, output='out')\n"
+        "assert runs['status'].tolist() == ['complete', 'complete'], runs\n"
+        "assert __file__ and __name__ == '__main__'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("started") == 1
