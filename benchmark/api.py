@@ -147,14 +147,18 @@ def _run_missing(
     first = specs[0]
     say(
         console,
-        f"{len(specs)} runs: {len(wanted.activations)} activations on {data.name}"
-        f" ({located.origin}), {first.epochs} epochs each;"
+        f"{_count(len(specs), 'run')}: {_count(len(wanted.activations), 'activation')} on"
+        f" {data.name} ({located.origin}), {_count(first.epochs, 'epoch')} each;"
         f" {len(specs) - len(tasks)} already done. Device: {first.device}.",
     )
     if tasks:
         fit = environment.workers_that_fit(len(gpus), wanted.threads)
         _train(tasks, entries, jobs, min(jobs or fit, len(tasks)), sizes, console)
     return specs
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _train(
@@ -168,7 +172,10 @@ def _train(
     def steps_per_epoch(spec: RunSpec) -> int:
         return -(-sizes[spec.validation, spec.limit] // spec.batch_size)
 
-    say(console, f"Training {len(tasks)} with {jobs} at once; time left: being estimated.")
+    say(
+        console,
+        f"Training {_count(len(tasks), 'run')}, {jobs} at once; time left: being estimated.",
+    )
     # Only when asked to: the caller's process may have other uses for TensorFlow.
     here = asked == 1
     with scheduling.workers(jobs, here, specs[0], lambda text: say(console, text)) as pool:

@@ -1,5 +1,6 @@
 """What a result needs to be trusted later: versions, commit, processor, accelerator, limits."""
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -143,10 +144,8 @@ def describe() -> dict[str, Any]:
 
 def reset_peak_memory() -> None:
     """Begin a new peak of this process's memory, where the system can (Linux)."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def peak_memory_mb() -> float:

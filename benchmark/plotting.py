@@ -15,12 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.palette import LineLook, grey_look
+from benchmark.palette import PALETTE, LineLook, grey_look
 
 METRICS = ("accuracy", "loss")
 WIDTH = 17 / 2.54  # inches: the text width of a page
-_ROW_HEIGHT = 2.3
-_LEGEND_ENTRY = 0.16
+_ROW_HEIGHT, _LEGEND_ENTRY, _TITLE_LINE = 2.3, 0.16, 0.17  # inches
 _SIDES = {"": "Training", "val_": "Validation"}
 
 _COMMON = {
@@ -56,6 +55,9 @@ _settings_lock = threading.RLock()
 @contextmanager
 def figure_style(style: str) -> Iterator[None]:
     """Draw in style "light" or "dark" inside the with-block; all settings are restored after it.
+
+    matplotlib makes ticks when it first draws them: call `figure.draw_without_rendering()` before
+    the block ends, or they take their colours from outside.
 
     Raises:
         ValueError: for another style.
@@ -101,8 +103,10 @@ def curves_figure(
         metric,
     )
     views = _views(lines, metric)
+    title = textwrap.fill(title, 80)
     with figure_style(style):
         height = max(_ROW_HEIGHT * len(views) + 0.6, _LEGEND_ENTRY * len(lines) + 0.8)
+        height += _TITLE_LINE * title.count("\n")
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         grid = figure.subplots(len(views), 2, sharex=True, sharey="row", squeeze=False)
         drawn = _with_looks(lines, looks)
@@ -119,7 +123,7 @@ def curves_figure(
         _legend(figure, drawn)
         figure.supxlabel(_caption(curves, lines, metric), x=0.01, ha="left", fontsize=7.5)
         if title:
-            figure.suptitle(textwrap.fill(title, 80), x=0.01, ha="left")
+            figure.suptitle(title, x=0.01, ha="left")
         # Ticks are made on first use: make them now, in this style.
         figure.draw_without_rendering()
     return figure
@@ -199,7 +203,7 @@ def _views(lines: list[_Line], metric: str) -> dict[str, tuple[float, float] | N
     views = {"": _limits(lines, metric)}
     others = _others(lines, metric)
     if others:
-        views[" – closer view"] = _limits(others, metric, _last_epoch(lines) // 4)
+        views[" – closer view"] = _limits(others, metric, _last_epoch(lines) // 2)
     return views
 
 
@@ -222,14 +226,14 @@ def _limits(lines: list[_Line], metric: str, after: int = 0) -> tuple[float, flo
 def _others(lines: list[_Line], metric: str) -> list[_Line]:
     """Return the lines that deserve a closer view without the rest, none where all lie together.
 
-    They deserve it where they keep to less than a third of the range of all, either in the whole
-    run or after its first quarter; there, only if that range is a tenth of the axis or more, for
-    otherwise the curves merely end close together.
+    They deserve it where in validation they keep to less than a third of the range of all, either
+    in the last epoch or in the whole run; in the last epoch only if the range of all is a tenth
+    of the whole run's or more: otherwise all merely end close together.
     """
     log = _is_log(_limits(lines, metric))
     whole = _extents(lines, log)
-    settled = _extents(lines, log, _last_epoch(lines) // 4)
-    for extents, least in ((settled, 0.1 * _spread(whole)), (whole, 0.0)):
+    final = _extents(lines, log, _last_epoch(lines) - 1)
+    for extents, least in ((final, 0.1 * _spread(whole)), (whole, 0.0)):
         names = _group(extents, metric)
         if not names:
             continue
@@ -241,12 +245,13 @@ def _others(lines: list[_Line], metric: str) -> list[_Line]:
 
 
 def _extents(lines: list[_Line], log: bool, after: int = 0) -> dict[str, tuple[float, float]]:
-    """Return each line's lowest and highest mean after an epoch, as heights on the axis."""
+    """Return each line's lowest and highest validation mean after an epoch, as axis heights."""
     extents = {}
     for line in lines:
-        means = np.concatenate([c.mean[c.epochs > after] for c in line.curves.values()])
+        curve = line.curves["val_"]
+        means = curve.mean[curve.epochs > after]
         if means.size:
-            heights = np.log10(means[means > 0]) if log else means
+            heights = np.log10(means) if log else means
             extents[line.name] = (float(heights.min()), float(heights.max()))
     return extents
 
@@ -290,6 +295,8 @@ def _last_epoch(lines: list[_Line]) -> int:
 
 def _draw(axes: Axes, side: str, drawn: list[tuple[_Line, LineLook, tuple[int, int]]]) -> None:
     """Draw one side's curves, the best on top."""
+    # Many bands lie over each other: fainter, they leave the lines in view.
+    alpha = 0.18 if len(drawn) <= len(PALETTE) else 0.08
     for rank, (line, look, markevery) in enumerate(drawn):
         curve, top = line.curves[side], 3 - rank / len(drawn)
         if line.n_seeds > 1:
@@ -298,7 +305,7 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[_Line, LineLook, tuple[int, i
                 curve.low,
                 curve.high,
                 color=look.colour,
-                alpha=0.18,
+                alpha=alpha,
                 linewidth=0,
                 zorder=top - 1,
             )
@@ -333,29 +340,34 @@ def _scale_values(axes: Axes, limits: tuple[float, float] | None, metric: str) -
         axes.set_ylim(low / pad, high * pad)
         # Over few decades, powers of ten alone would be too few ticks.
         few = high / low < 1000
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if few else (1,)))
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if few else (1,), numticks=8))
         axes.yaxis.set_minor_locator(ticker.NullLocator())
         axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
         return
     # Constant curves have no height of their own.
     pad = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
     axes.set_ylim(low - pad, high + pad)
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if metric == "accuracy":
-        axes.yaxis.set_major_formatter(ticker.PercentFormatter(xmax=1, symbol=""))
+        axes.yaxis.set_major_formatter(_per_cent)
+
+
+def _per_cent(value: float, position: int) -> str:
+    return f"{100 * value:.6g}"
 
 
 def _scale_epochs(axes: Axes, lines: list[_Line]) -> None:
     last = _last_epoch(lines)
-    axes.set_xlim(0.5, last + max(0.5, 0.02 * last))
-    axes.xaxis.set_major_locator(
-        ticker.MaxNLocator(6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
-    )
+    pad = max(0.5, 0.02 * last)
+    axes.set_xlim(1 - pad, last + pad)
+    ticks = ticker.MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]).tick_values(1, last)
+    axes.set_xticks([tick for tick in ticks if 1 <= tick <= last])
 
 
 def _value_label(curves: pd.DataFrame, metric: str) -> str:
     if metric == "accuracy":
         return "Accuracy (%)"
-    return f"Loss ({str(curves['loss_function'].iloc[0]).replace('_', ' ')})"
+    return f"Loss\n({str(curves['loss_function'].iloc[0]).replace('_', ' ')})"
 
 
 def _caption(curves: pd.DataFrame, lines: list[_Line], metric: str) -> str:
@@ -366,7 +378,7 @@ def _caption(curves: pd.DataFrame, lines: list[_Line], metric: str) -> str:
         seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
         parts = [f"mean of {seeds} seeds", "band: ± 1 standard deviation"]
     if len(lines) > 1:
-        parts.append(f"in order of final validation {metric}, best first")
+        parts.append(f"legend in order of final validation {metric}, best first")
     if any(line.diverged for line in lines):
         parts.append("×: diverged")
     return "; ".join(parts)

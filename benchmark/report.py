@@ -68,11 +68,13 @@ def _title(title: str, group: pd.DataFrame, varied: list[str], parts: list[str])
 
 
 def _rendered(figure: object, ending: str) -> bytes:
+    from matplotlib import rc_context
+
     buffer = io.BytesIO()
-    # No date inside: the same results give the same file.
-    figure.savefig(
-        buffer, format=ending, dpi=150, metadata={"Date": None} if ending == "svg" else None
-    )
+    # No date and no random names inside: the same results give the same file.
+    with rc_context({"svg.hashsalt": "benchmark"}):
+        metadata = {"Date": None} if ending == "svg" else None
+        figure.savefig(buffer, format=ending, dpi=150, metadata=metadata)
     return buffer.getvalue()
 
 

@@ -270,7 +270,8 @@ def test_saved_models_load_again(tmp_path):
         "import sys, numpy as np, keras, benchmark\n"
         "model = keras.models.load_model('all.keras', custom_objects=benchmark.custom_objects())\n"
         "y = np.load('y.npz')\n"
-        "for a, b in zip(model(np.load('x.npy')), y.files): assert np.array_equal(a.numpy(), y[b])\n"
+        "for ours, name in zip(model(np.load('x.npy')), y.files):\n"
+        "    assert np.array_equal(ours.numpy(), y[name])\n"
     )
     path = {"PYTHONPATH": str(Path(activations.__file__).parents[1])}
     done = subprocess.run(

@@ -358,6 +358,8 @@ def test_interrupt_stops_within_seconds_and_says_how_to_go_on(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A parent that runs in the background may have Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list(tmp_path.glob("runs/*/history.csv")):
         time.sleep(0.1)
