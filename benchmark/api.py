@@ -139,7 +139,12 @@ def _run_missing(
             store.folder(spec.run).clear()
     facts = {
         "environment": environment.describe(),
-        "data": {"name": data.name, "origin": data.origin, "sha256": data.sha256},
+        "data": {
+            "name": data.name,
+            "origin": data.origin,
+            "file": Path(data.path).name,
+            "sha256": data.sha256,
+        },
     }
     store.write_environment(facts["environment"])
     entries = scheduling.pack(user_entries())

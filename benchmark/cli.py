@@ -43,7 +43,7 @@ def _add_plugin(parser: argparse.ArgumentParser) -> None:
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
-        default=os.environ.get("BENCHMARK_DATA_DIR"),
+        default=os.environ.get("BENCHMARK_DATA_DIR") or None,
         help="folder with the data files, .npz or IDX; nothing else is looked at then"
         " (also: environment variable BENCHMARK_DATA_DIR)",
     )

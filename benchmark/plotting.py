@@ -56,9 +56,6 @@ _settings_lock = threading.RLock()
 def figure_style(style: str) -> Iterator[None]:
     """Draw in style "light" or "dark" inside the with-block; all settings are restored after it.
 
-    matplotlib makes ticks when it first draws them: call `figure.draw_without_rendering()` before
-    the block ends, or they take their colours from outside.
-
     Raises:
         ValueError: for another style.
     """
@@ -121,11 +118,9 @@ def curves_figure(
             axes.set_xlabel("Epoch")
         _scale_epochs(grid[0, 0], lines)
         _legend(figure, drawn)
-        figure.supxlabel(_caption(curves, lines, metric), x=0.01, ha="left", fontsize=7.5)
+        figure.supxlabel(_caption(lines, metric), x=0.01, ha="left", fontsize=7.5)
         if title:
             figure.suptitle(title, x=0.01, ha="left")
-        # Ticks are made on first use: make them now, in this style.
-        figure.draw_without_rendering()
     return figure
 
 
@@ -134,6 +129,7 @@ class _Curve:
     """Mean and band over seeds, arrays of shape (n_epochs,), up to where they are finite."""
 
     epochs: np.ndarray
+    n_seeds: np.ndarray
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -145,7 +141,6 @@ class _Line:
     """One activation's curves by side: "" is training and "val_" validation."""
 
     name: str
-    n_seeds: int
     curves: dict[str, _Curve]
 
     @property
@@ -156,7 +151,7 @@ class _Line:
 def _line(name: str, group: pd.DataFrame, metric: str) -> _Line:
     group = group.sort_values("epoch")
     curves = {side: _curve(group, side, metric) for side in _SIDES}
-    return _Line(str(name), int(group["n_seeds"].max()), curves)
+    return _Line(str(name), curves)
 
 
 def _curve(group: pd.DataFrame, side: str, metric: str) -> _Curve:
@@ -166,7 +161,11 @@ def _curve(group: pd.DataFrame, side: str, metric: str) -> _Curve:
     end = len(finite) if finite.all() else int(finite.argmin())
     values = [
         group[column].to_numpy(float)[:end]
-        for column in ("epoch", *(f"{side}{metric}_{part}" for part in ("mean", "low", "high")))
+        for column in (
+            "epoch",
+            "n_seeds",
+            *(f"{side}{metric}_{part}" for part in ("mean", "low", "high")),
+        )
     ]
     return _Curve(*values, diverged=end < len(finite))
 
@@ -183,19 +182,10 @@ def _ranked(lines: list[_Line], metric: str) -> list[_Line]:
     return sorted(lines, key=place)
 
 
-def _with_looks(
-    lines: list[_Line], looks: Mapping[str, LineLook]
-) -> list[tuple[_Line, LineLook, tuple[int, int]]]:
-    """Give each line its look and the (first, every n-th) epochs that carry a marker."""
+def _with_looks(lines: list[_Line], looks: Mapping[str, LineLook]) -> list[tuple[_Line, LineLook]]:
     strangers = sorted(line.name for line in lines if line.name not in looks)
     greys = {name: grey_look(index) for index, name in enumerate(strangers)}
-    longest = max(len(curve.epochs) for line in lines for curve in line.curves.values())
-    # Some six markers for each line, at other epochs than its neighbours' in the ranking.
-    every = max(1, math.ceil(longest / 6))
-    return [
-        (line, looks[line.name] if line.name in looks else greys[line.name], (rank % every, every))
-        for rank, line in enumerate(lines)
-    ]
+    return [(line, looks.get(line.name) or greys[line.name]) for line in lines]
 
 
 def _views(lines: list[_Line], metric: str) -> dict[str, tuple[float, float] | None]:
@@ -203,7 +193,7 @@ def _views(lines: list[_Line], metric: str) -> dict[str, tuple[float, float] | N
     views = {"": _limits(lines, metric)}
     others = _others(lines, metric)
     if others:
-        views[" – closer view"] = _limits(others, metric, _last_epoch(lines) // 2)
+        views[" – closer view"] = _limits(others, metric, _last_epoch(others) // 2)
     return views
 
 
@@ -293,13 +283,15 @@ def _last_epoch(lines: list[_Line]) -> int:
     )
 
 
-def _draw(axes: Axes, side: str, drawn: list[tuple[_Line, LineLook, tuple[int, int]]]) -> None:
+def _draw(axes: Axes, side: str, drawn: list[tuple[_Line, LineLook]]) -> None:
     """Draw one side's curves, the best on top."""
     # Many bands lie over each other: fainter, they leave the lines in view.
     alpha = 0.18 if len(drawn) <= len(PALETTE) else 0.08
-    for rank, (line, look, markevery) in enumerate(drawn):
+    for rank, (line, look) in enumerate(drawn):
         curve, top = line.curves[side], 3 - rank / len(drawn)
-        if line.n_seeds > 1:
+        # Some six markers, at other epochs than those of the neighbours in the ranking.
+        every = max(1, math.ceil(len(curve.epochs) / 6))
+        if (curve.n_seeds > 1).any():
             axes.fill_between(
                 curve.epochs,
                 curve.low,
@@ -309,10 +301,14 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[_Line, LineLook, tuple[int, i
                 linewidth=0,
                 zorder=top - 1,
             )
-        (artist,) = axes.plot(
-            curve.epochs, curve.mean, label=line.name, markevery=markevery, zorder=top
+        axes.plot(
+            curve.epochs,
+            curve.mean,
+            label=line.name,
+            markevery=(rank % every, every),
+            zorder=top,
+            **_artist(look),
         )
-        artist.set(**_artist(look))
         if curve.diverged and curve.mean.size:
             axes.plot(
                 curve.epochs[-1:],
@@ -370,13 +366,14 @@ def _value_label(curves: pd.DataFrame, metric: str) -> str:
     return f"Loss\n({str(curves['loss_function'].iloc[0]).replace('_', ' ')})"
 
 
-def _caption(curves: pd.DataFrame, lines: list[_Line], metric: str) -> str:
-    fewest, most = curves["n_seeds"].min(), curves["n_seeds"].max()
-    if most == 1:
-        parts = ["one seed"]
-    else:
-        seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
-        parts = [f"mean of {seeds} seeds", "band: ± 1 standard deviation"]
+def _caption(lines: list[_Line], metric: str) -> str:
+    counts = {int(n) for line in lines for curve in line.curves.values() for n in curve.n_seeds}
+    parts = []
+    if counts == {1}:
+        parts.append("one seed")
+    elif counts:
+        seeds = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
+        parts += [f"mean of {seeds} seeds", "band: ± 1 standard deviation"]
     if len(lines) > 1:
         parts.append(f"legend in order of final validation {metric}, best first")
     if any(line.diverged for line in lines):
@@ -384,10 +381,10 @@ def _caption(curves: pd.DataFrame, lines: list[_Line], metric: str) -> str:
     return "; ".join(parts)
 
 
-def _legend(figure: Figure, drawn: list[tuple[_Line, LineLook, tuple[int, int]]]) -> None:
+def _legend(figure: Figure, drawn: list[tuple[_Line, LineLook]]) -> None:
     figure.legend(
-        handles=[Line2D([], [], **_artist(look)) for _, look, _ in drawn],
-        labels=[f"{line.name} (diverged)" if line.diverged else line.name for line, _, _ in drawn],
+        handles=[Line2D([], [], **_artist(look)) for _, look in drawn],
+        labels=[f"{line.name} (diverged)" if line.diverged else line.name for line, _ in drawn],
         loc="outside right center",
     )
 

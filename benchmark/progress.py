@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, Group
@@ -37,21 +38,29 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
+@dataclass
+class _Pace:
+    """When a run began, when it first reported steps, and what it reported last."""
+
+    begun: float
+    first: tuple[float, int] | None = None
+    last: tuple[float, int] | None = None
+
+
 class Work:
     """How much is done, in training steps, and how long the rest will take."""
 
     def __init__(self, specs: list[RunSpec], steps_per_epoch: Callable[[RunSpec], int]) -> None:
         self.per_epoch = {spec.run: steps_per_epoch(spec) for spec in specs}
-        self.epochs = {spec.run: spec.epochs for spec in specs}
+        self.totals = {spec.run: self.per_epoch[spec.run] * spec.epochs for spec in specs}
         self.done = dict.fromkeys(self.per_epoch, 0)
-        # Steps that an earlier command did: they say nothing of this one's speed.
-        self._found: dict[str, int] = {}
-        self._start: float | None = None
+        self._paces: dict[str, _Pace] = {}
+        self._active: set[str] = set()
 
     @property
     def total(self) -> int:
         """Steps of all runs."""
-        return sum(self.per_epoch[run] * self.epochs[run] for run in self.per_epoch)
+        return sum(self.totals.values())
 
     @property
     def finished(self) -> int:
@@ -60,27 +69,36 @@ class Work:
 
     def begin(self, run: str) -> None:
         """A run starts, or starts again after its worker was lost."""
-        self._start = self._start or time.monotonic()
-        self._found.pop(run, None)
+        self._paces[run] = _Pace(time.monotonic())
+        self._active.add(run)
 
     def reach(self, run: str, epoch: int, steps: int) -> None:
         """A run has done `steps` of its epoch (counted from 1)."""
-        done = (epoch - 1) * self.per_epoch[run] + steps
-        self._found.setdefault(run, (epoch - 1) * self.per_epoch[run])
-        self.done[run] = done
+        self.done[run] = (epoch - 1) * self.per_epoch[run] + steps
+        pace = self._paces.setdefault(run, _Pace(time.monotonic()))
+        pace.last = (time.monotonic(), self.done[run])
+        pace.first = pace.first or pace.last
 
     def end(self, run: str) -> None:
         """A run has ended, early or not."""
-        self.done[run] = self.per_epoch[run] * self.epochs[run]
-        self._found.setdefault(run, 0)
+        self.done[run] = self.totals[run]
+        self._active.discard(run)
 
     def seconds_left(self) -> float | None:
-        """Estimate from the speed so far; None before the first steps."""
-        if self._start is None:
+        """Estimate from the speed of the runs so far; None before it is known.
+
+        What comes before a run's first report (imports, tracing) is counted apart: it does not
+        grow with the steps.
+        """
+        paces = [pace for pace in self._paces.values() if pace.first]
+        seconds = sum(pace.last[0] - pace.first[0] for pace in paces)
+        steps = sum(pace.last[1] - pace.first[1] for pace in paces)
+        if not steps or not seconds:
             return None
-        new = self.finished - sum(self._found.values())
-        elapsed = time.monotonic() - self._start
-        return elapsed * (self.total - self.finished) / new if new > 0 else None
+        starting = sum(pace.first[0] - pace.begun for pace in paces) / len(paces)
+        to_start = sum(1 for run, done in self.done.items() if not done and run not in self._active)
+        work = (self.total - self.finished) * seconds / steps + to_start * starting
+        return work / max(len(self._active), 1)
 
 
 def duration(seconds: float | None) -> str:

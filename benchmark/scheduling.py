@@ -251,7 +251,8 @@ class LocalWorkers:
                 processes=True,
                 # Their number heeds the memory; Dask's own limit would stop a run early.
                 memory_limit=0,
-                dashboard_address=None,
+                # Any free port: another job may have the usual one.
+                dashboard_address="127.0.0.1:0",
                 silence_logs="CRITICAL",
             )
         )

@@ -145,6 +145,10 @@ def test_caption_says_what_the_band_is():
     assert caption(close(["relu"], n_seeds=3)) == "mean of 3 seeds; band: ± 1 standard deviation"
     mixed = pd.concat([close(["relu"], n_seeds=3), close(["elu"], n_seeds=2)])
     assert caption(mixed).startswith("mean of 2 to 3 seeds; band")
+    # Epochs after a divergence are not drawn, so the seeds left in them are not counted.
+    fewer = lost(close(["relu"], n_seeds=3), "relu", 4)
+    fewer.loc[fewer["epoch"] > 4, "n_seeds"] = 2
+    assert caption(fewer).startswith("mean of 3 seeds; band")
 
 
 def test_axes_name_their_units():
@@ -268,6 +272,14 @@ def test_closer_view_leaves_out_several_that_lie_far():
     assert figure.axes[2].get_ylim()[0] > 0.9
 
 
+def test_closer_view_of_others_that_ended_early():
+    frame = sigmoid_far()
+    frame = frame[(frame["activation"] == "sigmoid") | (frame["epoch"] <= 3)]
+    frame = frame[(frame["activation"] == "sigmoid") | (frame["epoch"] > 1)]
+    figure = curves_figure(frame, "accuracy", LOOKS)
+    assert figure.axes[2].get_ylim()[0] > 0.75
+
+
 # Divergence and other odd data
 
 
@@ -321,6 +333,15 @@ def test_no_cross_without_divergence():
 )
 def test_odd_data_draw_without_warnings(frame, metric):
     png(curves_figure(frame, metric, LOOKS, title="A long title " * 12))
+
+
+def test_every_curve_carries_a_marker_whatever_its_length():
+    frame = close(epochs=60)
+    frame = frame[(frame["activation"] == "gelu") | (frame["epoch"] == 1)]
+    axes = curves_figure(frame, "accuracy", LOOKS).axes[0]
+    for name in SIX:
+        first, every = drawn(axes, name).get_markevery()
+        assert 1 <= len(drawn(axes, name).get_xdata()[first::every]) <= 6
 
 
 def test_one_epoch_is_visible():

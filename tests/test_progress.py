@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from benchmark import progress
@@ -10,20 +11,31 @@ SPECS = [RunSpec("digits", "relu", seed, epochs=10) for seed in (0, 1)]
 ROW = {"epoch": 5, "loss": 0.25, "val_accuracy": 0.875}
 
 
+class Clock:
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+
+
 def test_time_left_counts_only_this_commands_steps(monkeypatch):
-    clock = iter([0.0, 100.0, 100.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    work = Work(SPECS, lambda spec: 20)
-    assert work.total == 400
+    clock = Clock(monkeypatch)
+    specs = [RunSpec("digits", "relu", seed, epochs=10) for seed in range(4)]
+    work = Work(specs, lambda spec: 20)
+    assert work.total == 800
     assert work.seconds_left() is None
-    first = SPECS[0].run
-    work.begin(first)
-    # It goes on after epoch 5, which an earlier command trained, and does two more.
-    work.reach(first, 6, 0)
-    work.reach(first, 8, 0)
-    assert work.finished == 140
-    # 40 steps took 100 s; 260 are left.
-    assert work.seconds_left() == 650.0
+    # Two run at once. One goes on after epoch 5, which an earlier command trained.
+    for spec in specs[:2]:
+        work.begin(spec.run)
+    clock.now = 6.0
+    work.reach(specs[0].run, 6, 0)
+    work.reach(specs[1].run, 1, 10)
+    assert work.seconds_left() is None
+    clock.now = 106.0
+    work.reach(specs[0].run, 8, 0)
+    work.reach(specs[1].run, 2, 10)
+    assert work.finished == 170
+    # 60 steps took 2 x 100 s; 630 are left, and two runs have to start, 6 s each; two at once.
+    assert work.seconds_left() == pytest.approx((630 * 200 / 60 + 2 * 6) / 2)
 
 
 def test_ended_early_counts_as_done():
@@ -54,9 +66,7 @@ def shown(terminal):
 
 def test_plain_lines_where_there_is_no_terminal():
     lines = shown(terminal=False).splitlines()
-    assert lines[0].startswith(
-        "relu, seed 0: epoch 5/10, loss 0.2500, val_accuracy 0.8750; left: about"
-    )
+    assert lines[0].startswith("relu, seed 0: epoch 5/10, loss 0.2500, val_accuracy 0.8750; left: ")
     assert lines[1].startswith("relu, seed 1: failed: [the disk] is full (1 of 2 runs)")
     assert "\x1b" not in "".join(lines)
 
@@ -64,6 +74,6 @@ def test_plain_lines_where_there_is_no_terminal():
 def test_live_display_shows_bar_and_active_runs():
     text = shown(terminal=True)
     assert "0 of 2 runs" in text
-    assert "left: about" in text
+    assert "left: " in text
     assert "5/10" in text
     assert "87.50%" in text
