@@ -60,6 +60,7 @@ class Activation:
         recommended: initial weights that its theory asks for.
         dropout: "dropout" or "alpha_dropout".
         is_layer: whether `make` returns a layer.
+        native: whether one TensorFlow kernel computes it, which compiling cannot better.
         pieces: how many times wider the layer before it is (2 for maxout, else 1).
         index: its place in the palette.
         source: the user's source text; empty for the catalogue's own.
@@ -75,6 +76,7 @@ class Activation:
     recommended: str = GLOROT
     dropout: str = DROPOUT
     is_layer: bool = False
+    native: bool = False
     pieces: int = 1
     index: int = 0
     source: str = ""
@@ -136,6 +138,7 @@ SELU_SCALE = 1.0507009873554805
     aliases=("logistic",),
     formula="1 / (1 + exp(-x))",
     paper="Rumelhart, Hinton & Williams 1986, Learning representations by back-propagating errors",
+    native=True,
 )
 def sigmoid(x: Any) -> Any:
     """Logistic sigmoid."""
@@ -147,6 +150,7 @@ def sigmoid(x: Any) -> Any:
     formula="max(x, 0)",
     paper="Nair & Hinton 2010, Rectified linear units improve restricted Boltzmann machines",
     recommended=HE,
+    native=True,
 )
 def relu(x: Any) -> Any:
     """Rectified linear unit."""
@@ -159,6 +163,7 @@ def relu(x: Any) -> Any:
     paper="Clevert, Unterthiner & Hochreiter 2015, arXiv:1511.07289, eq. 16",
     parameters={"alpha": 1.0},
     recommended=HE,
+    native=True,
 )
 def elu(x: Any) -> Any:
     """Exponential linear unit, alpha 1."""
@@ -173,6 +178,7 @@ def elu(x: Any) -> Any:
     " models (slope 0.2: the article's)",
     parameters={"negative_slope": 0.2},
     recommended=HE,
+    native=True,
 )
 def leaky_relu(x: Any) -> Any:
     """Leaky ReLU with the article's slope of 0.2."""
@@ -187,6 +193,7 @@ def leaky_relu(x: Any) -> Any:
     initializer=LECUN,
     recommended=LECUN,
     dropout=ALPHA_DROPOUT,
+    native=True,
 )
 def selu(x: Any) -> Any:
     """Scaled exponential linear unit, with LeCun normal weights and AlphaDropout."""
@@ -209,7 +216,12 @@ def gelu(x: Any) -> Any:
     return x * tf.math.sigmoid(2.0 * math.sqrt(2.0 / math.pi) * (z + 0.044715 * z * z * z))
 
 
-@_entry("tanh", formula="tanh(x)", paper="LeCun, Bottou, Orr & Müller 1998, Efficient BackProp")
+@_entry(
+    "tanh",
+    formula="tanh(x)",
+    paper="LeCun, Bottou, Orr & Müller 1998, Efficient BackProp",
+    native=True,
+)
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent."""
     return tf.math.tanh(x)
@@ -229,6 +241,7 @@ def softplus(x: Any) -> Any:
     "softsign",
     formula="x / (1 + |x|)",
     paper="Bergstra et al. 2009, Quadratic polynomials learn better image features",
+    native=True,
 )
 def softsign(x: Any) -> Any:
     """Sigmoid-shaped with polynomial tails."""
@@ -292,6 +305,7 @@ def gelu_exact(x: Any) -> Any:
     paper="Krizhevsky 2010, Convolutional deep belief networks on CIFAR-10",
     parameters={"max_value": 6.0},
     recommended=HE,
+    native=True,
 )
 def relu6(x: Any) -> Any:
     """ReLU capped at 6."""
@@ -330,7 +344,9 @@ def squareplus(x: Any) -> Any:
     return with_derivative(x)
 
 
-@_entry("linear", aliases=("identity",), formula="x", paper="the control: no activation")
+@_entry(
+    "linear", aliases=("identity",), formula="x", paper="the control: no activation", native=True
+)
 def linear(x: Any) -> Any:
     """Identity."""
     return tf.identity(x)

@@ -1,9 +1,12 @@
-"""Keras layers for the activations that have weights or noise. Importing this loads Keras."""
+"""Keras layers: dropout, and the activations with weights or noise. Importing this loads Keras."""
 
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
+
+from benchmark.activations import SELU_ALPHA, SELU_SCALE
 
 PACKAGE = "benchmark"
 
@@ -82,3 +85,47 @@ class Maxout(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the layer."""
         return {**super().get_config(), "pieces": self.pieces}
+
+
+def _kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Return a boolean tensor, each element false with probability `rate` by 8 random bits."""
+    size = tf.reduce_prod(shape)
+    words = tf.random.stateless_uniform([(size + 3) // 4], seed, None, None, tf.uint32)
+    random_bytes = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size]
+    return tf.reshape(random_bytes, shape) >= tf.constant(round(rate * 256), tf.uint8)
+
+
+def _exact_in_bytes(rate: float) -> bool:
+    return 0 < rate < 1 and (rate * 256).is_integer()
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Dropout(keras.layers.Dropout):
+    """Keras's dropout, drawn from 8 random bits per element where the rate is exact in these.
+
+    Random numbers are what dropout costs; rates such as 0.25 and 0.5 need a quarter of them.
+    Other rates, and noise shapes, are left to Keras.
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Set a share `rate` of the inputs to 0 and scale the rest by 1 / (1 - rate)."""
+        if not training or not _exact_in_bytes(self.rate) or self.noise_shape is not None:
+            return super().call(inputs, training=training)
+        kept = _kept(tf.shape(inputs), self.rate, self.seed_generator.next())
+        return tf.where(kept, inputs * (1.0 / (1.0 - self.rate)), tf.zeros((), inputs.dtype))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AlphaDropout(keras.layers.AlphaDropout):
+    """Keras's AlphaDropout (arXiv:1706.02515, sec. "New Dropout Technique"), drawn likewise."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Set a share `rate` of the inputs to SELU's negative limit; keep mean and variance."""
+        if not training or not _exact_in_bytes(self.rate) or self.noise_shape is not None:
+            return super().call(inputs, training=training)
+        kept = _kept(tf.shape(inputs), self.rate, self.seed_generator.next())
+        limit = -SELU_ALPHA * SELU_SCALE
+        scale = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
+        shift = -scale * limit * self.rate
+        dropped = tf.constant(scale * limit + shift, inputs.dtype)
+        return tf.where(kept, inputs * scale + shift, dropped)

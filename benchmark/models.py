@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from benchmark import layers
 from benchmark.activations import ALPHA_DROPOUT, GLOROT, Activation
 
 # What a layer's seed is derived from beside the run's seed, so that no two draws coincide.
@@ -53,7 +54,7 @@ class _Parts:
 
     def dropout(self, number: int, rate: float) -> Any:
         alpha = self._entry.dropout == ALPHA_DROPOUT
-        kind = keras.layers.AlphaDropout if alpha else keras.layers.Dropout
+        kind = layers.AlphaDropout if alpha else layers.Dropout
         return kind(rate, seed=self._drawn(_DROPOUT, number), name=f"dropout_{number}")
 
     def output(self, number: int, classes: int) -> Any:
@@ -81,7 +82,7 @@ def build_cnn(
     """
     parts = _Parts(entry, seed, initializer)
     conv = keras.layers.Conv2D
-    layers = [
+    stack = [
         *parts.hidden(1, conv, 32, kernel_size=3),
         *parts.hidden(2, conv, 64, kernel_size=3),
         keras.layers.MaxPooling2D(2, name="pool"),
@@ -91,7 +92,7 @@ def build_cnn(
         parts.dropout(2, 0.5) if dropout else None,
         parts.output(4, classes),
     ]
-    return _model("cnn", input_shape, layers)
+    return _model("cnn", input_shape, stack)
 
 
 def build_mlp(
@@ -107,15 +108,15 @@ def build_mlp(
     Dropout 0.25 after the first two and 0.5 after the third; `dropout=False` leaves it out.
     """
     parts = _Parts(entry, seed, initializer)
-    layers = [keras.layers.Flatten(name="flatten")]
+    stack = [keras.layers.Flatten(name="flatten")]
     for number, rate in ((1, 0.25), (2, 0.25), (3, 0.5)):
-        layers += parts.hidden(number, keras.layers.Dense, 128)
-        layers += [parts.dropout(number, rate) if dropout else None]
-    return _model("mlp", input_shape, [*layers, parts.output(4, classes)])
+        stack += parts.hidden(number, keras.layers.Dense, 128)
+        stack += [parts.dropout(number, rate) if dropout else None]
+    return _model("mlp", input_shape, [*stack, parts.output(4, classes)])
 
 
-def _model(name: str, input_shape: tuple[int, ...], layers: list[Any]) -> keras.Sequential:
-    kept = [layer for layer in layers if layer is not None]
+def _model(name: str, input_shape: tuple[int, ...], stack: list[Any]) -> keras.Sequential:
+    kept = [layer for layer in stack if layer is not None]
     return keras.Sequential([keras.Input(input_shape), *kept], name=name)
 
 

@@ -4,7 +4,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ import tensorflow as tf
 from benchmark.activations import Activation
 from benchmark.config import CLIP_VALUE, RunSpec
 from benchmark.datasets import Split
+from benchmark.kernels import fused
 from benchmark.models import BUILDERS
 
 # Steps in one compiled call: few enough for a lively display, many enough to hide Python.
@@ -124,9 +125,9 @@ class Trainer:
         self._loss = keras.losses.get(spec.loss)
         self._x, self._y = tf.constant(data.x_train), tf.constant(data.y_train)
         # XLA pays on a GPU; its convolutions on a CPU are several times slower than oneDNN's.
-        compiled = tf.function(jit_compile=spec.device == "GPU")
-        self._train = compiled(self._train_steps)
-        self._evaluate = compiled(self._evaluate_batch)
+        graph = tf.function(jit_compile=spec.device == "GPU")
+        self._train = graph(self._train_steps)
+        self._evaluate = graph(self._evaluate_batch)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -254,6 +255,7 @@ def train(
     """
     height, width, channels = data.x_train.shape[1:]
     build = BUILDERS[spec.model]
+    entry = compiled(entry) if spec.device == "CPU" else entry
     model = build(entry, (height, width, channels), data.classes, spec.seed, spec.initializer)
     trainer = Trainer(spec, model, data)
     rows = list(resume.rows) if resume else []
@@ -271,6 +273,15 @@ def train(
     del trainer, model
     gc.collect()
     return outcome
+
+
+def compiled(entry: Activation) -> Activation:
+    """Return the entry with its function as one kernel; on a GPU the whole step is compiled."""
+    if entry.native or entry.is_layer:
+        return entry
+    function = fused(entry.make)
+    # As a layer of its own: under the function's name Keras keeps the user's form.
+    return replace(entry, is_layer=True, make=lambda seed: keras.layers.Activation(function))
 
 
 def _epoch(trainer: Trainer, data: Split, epoch: int, on_steps: Callable) -> Row:
