@@ -1,5 +1,7 @@
 """The same from Python: `compare`, `load_results`, `register_activation`."""
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,6 +81,7 @@ def compare(
 
     Raises:
         RequestError: a setting cannot be used; nothing was trained.
+        OSError: the disk is full or the output became unusable on the way.
         KeyboardInterrupt: as ever; what is recorded stays, the same call goes on from there.
     """
     from benchmark import report
@@ -190,6 +193,9 @@ def _train(
         with Display(console, specs, steps_per_epoch) as display:
             for record in pool.run(tasks, display.event):
                 display.ended(record)
+                if record.get("error") == scheduling.DISK_FULL:
+                    # The others would only fill it again.
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tasks[0].output))
 
 
 def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: list[Path]) -> None:
@@ -230,7 +236,7 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
 
 
 def failures(results: Results) -> int:
-    """Return how many runs failed; on a full disk there may not even be a record of it."""
+    """Return how many of the runs are not done."""
     return int((~results.runs["status"].isin(DONE)).sum())
 
 

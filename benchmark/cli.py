@@ -224,5 +224,5 @@ def _guarded(parse: Callable, arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-        print(f"error: {reason}; what is recorded stays", file=sys.stderr)
+        print(f"error: {reason}; what is recorded stays, the same command goes on", file=sys.stderr)
         return SOME_FAILED

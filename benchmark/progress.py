@@ -90,6 +90,8 @@ class Work:
         What comes before a run's first report (imports, tracing) is counted apart: it does not
         grow with the steps.
         """
+        if self.finished == self.total:
+            return 0.0
         paces = [pace for pace in self._paces.values() if pace.first]
         seconds = sum(pace.last[0] - pace.first[0] for pace in paces)
         steps = sum(pace.last[1] - pace.first[1] for pace in paces)
@@ -105,6 +107,8 @@ def duration(seconds: float | None) -> str:
     """Return a duration as text a person reads: "about 3 min"."""
     if seconds is None:
         return "being estimated"
+    if not seconds:
+        return "nothing"
     if seconds < 90:
         return f"about {max(round(seconds), 1)} s"
     if seconds < 5400:

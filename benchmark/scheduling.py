@@ -24,6 +24,7 @@ from benchmark.store import RunFolder, Store
 TOPIC = "activation-benchmark"
 # A run whose worker was lost this often is given up: it is the run that kills them.
 LOST_WORKERS = 3
+DISK_FULL = "the disk is full"
 _EVENT_SECONDS = 0.5
 # XLA uses half of an AVX-512 register unless told otherwise. It changes no bit of a result.
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
@@ -177,7 +178,7 @@ def _execute(task: Task, folder: RunFolder, log: Any, report: Callable, facts: d
 
 def _error_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full"
+        return DISK_FULL
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 

@@ -1,5 +1,6 @@
 """From a request to files: one process, several workers, kills, failures."""
 
+import errno
 import json
 import os
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark import api, compare, load_results, register_activation, scheduling, store
+from benchmark import api, cli, compare, load_results, register_activation, scheduling, store
 from benchmark.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
@@ -177,15 +178,17 @@ def test_full_disk_on_the_way(finished, monkeypatch, capfd):
 
     def full(path, content):
         if "elu-s1" in str(path):
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
         write(path, content)
 
     monkeypatch.setattr(store, "write_atomic", full)
-    results = compare(["elu"], output=finished, jobs=1, **{**SMALL, "seeds": [1]})
-    assert api.failures(results) == 1
-    assert "elu, seed 1: failed: the disk is full" in capfd.readouterr().out
-    monkeypatch.undo()
-    assert {k: v for k, v in histories(finished).items() if k in before} == before
+    words = "--dataset digits --limit 200 --epochs 2 --seeds 1,2 --activations elu --jobs 1"
+    assert cli.run_all([*words.split(), "--output", str(finished)]) == 1
+    out, err = capfd.readouterr()
+    assert err == ("error: the disk is full; what is recorded stays, the same command goes on\n")
+    assert "elu, seed 1: failed: the disk is full" in out
+    assert "seed 2" not in out
+    assert {name: rows for name, rows in histories(finished).items() if name in before} == before
 
 
 def test_own_activation_from_python(tmp_path):

@@ -42,10 +42,18 @@ def test_ended_early_counts_as_done():
     work = Work(SPECS, lambda spec: 20)
     work.end(SPECS[0].run)
     assert work.finished == 200
+    work.end(SPECS[1].run)
+    assert work.seconds_left() == 0
 
 
 def test_durations():
-    wanted = {None: "being estimated", 0.2: "about 1 s", 65: "about 65 s", 600: "about 10 min"}
+    wanted = {
+        None: "being estimated",
+        0: "nothing",
+        0.2: "about 1 s",
+        65: "about 65 s",
+        600: "about 10 min",
+    }
     assert {s: progress.duration(s) for s in wanted} == wanted
     assert progress.duration(7200) == "about 2.0 h"
 
