@@ -122,7 +122,7 @@ def _run_missing(
     console: "Console",
 ) -> list[RunSpec]:
     """Train what is not done yet and return all runs asked for."""
-    from benchmark import environment, scheduling
+    from benchmark import environment, plugins, scheduling
     from benchmark.progress import say
 
     located = datasets.locate(dataset, data_dir)
@@ -150,7 +150,7 @@ def _run_missing(
         },
     }
     store.write_environment(facts["environment"])
-    entries = scheduling.pack(user_entries())
+    entries = plugins.pack(user_entries())
     tasks = scheduling.tasks_for(specs, store, located, entries, facts)
     first = specs[0]
     say(

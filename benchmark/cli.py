@@ -99,10 +99,10 @@ def _compare(options: argparse.Namespace) -> int:
 def _load_plugin(path: str | None) -> None:
     if path is None:
         return
-    from benchmark import activations
+    from benchmark import plugins
 
     with _quiet():
-        activations.load_plugin(path)
+        plugins.load_plugin(path)
 
 
 def _plugin_names() -> list[str]:

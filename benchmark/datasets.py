@@ -11,28 +11,20 @@ import hashlib
 import math
 import os
 import struct
-import sys
-import tempfile
-import threading
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.errors import RequestError, unknown
+from benchmark import downloads
+from benchmark.downloads import Download
+from benchmark.errors import RequestError, one_line, unknown
 
-# Where Keras publishes its datasets.
-DOWNLOAD_ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 # Where system packages put datasets (Debian's dataset-fashion-mnist, for one).
 SYSTEM_FOLDER = "/usr/share/datasets"
-# A download from which nothing is heard for so long is given up, whatever it is that hangs: the
-# name lookup, the connection or the transfer. `auto` has promised to cost at most 15 seconds.
-SILENCE_SECONDS = 10.0
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 IDX_FILES = {
@@ -44,15 +36,6 @@ IDX_FILES = {
 _IDX_UNSIGNED_BYTE = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 _SMALLEST_LIMIT = 10
-
-
-@dataclass(frozen=True)
-class Download:
-    """One file under `DOWNLOAD_ADDRESS`; the hash is that of the file itself."""
-
-    name: str
-    sha256: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -204,10 +187,6 @@ CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 NAMES: tuple[str, ...] = tuple(CATALOGUE)
 
 
-class _DownloadError(Exception):
-    """A download did not succeed; the message is the reason."""
-
-
 def locate(name: str, data_dir: str | Path | None = None) -> Located:
     """Find a dataset, downloading it if need be, and verify it.
 
@@ -238,7 +217,7 @@ def locate(name: str, data_dir: str | Path | None = None) -> Located:
         return located
     try:
         return _download(entry, note=" ".join(damaged))
-    except _DownloadError as error:
+    except downloads.DownloadError as error:
         reason = str(error)
     if name == "auto":
         sentence = (
@@ -250,7 +229,8 @@ def locate(name: str, data_dir: str | Path | None = None) -> Located:
     looked = ", ".join(repr(folder) for _, folder in _places())
     sentence = (
         f"{name} is not on this machine (looked in {looked}) and could not be downloaded from"
-        f" {DOWNLOAD_ADDRESS} ({reason}): put {files} in a folder and pass --data-dir FOLDER"
+        f" {downloads.DOWNLOAD_ADDRESS} ({reason}): put {files} in a folder and pass"
+        " --data-dir FOLDER"
     )
     raise RequestError(". ".join([sentence, *damaged]))
 
@@ -265,7 +245,7 @@ def whereabouts(name: str, data_dir: str | Path | None = None) -> str:
     except RequestError as error:
         return str(error)
     if located is None:
-        return f"not on this machine; to be downloaded from {DOWNLOAD_ADDRESS}"
+        return f"not on this machine; to be downloaded from {downloads.DOWNLOAD_ADDRESS}"
     return f"{located.origin}, {located.path!r}"
 
 
@@ -374,7 +354,7 @@ def _in_given_folder(entry: Entry, data_dir: str | Path) -> Located:
     try:
         os.listdir(folder)
     except (OSError, ValueError) as error:
-        raise RequestError(f"data folder {folder!r} cannot be read: {_one_line(error)}") from None
+        raise RequestError(f"data folder {folder!r} cannot be read: {one_line(error)}") from None
     path = next(_candidates(folder, entry), None)
     if path is None:
         idx = ", ".join(names[0] for names in IDX_FILES.values())
@@ -426,11 +406,6 @@ def _idx_file(folder: str, array: str) -> str | None:
 # Reading and verifying
 
 
-def _one_line(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__
-
-
 def _data_error(source: str, problem: str) -> RequestError:
     return RequestError(f"data file {source!r}: {problem}")
 
@@ -446,7 +421,7 @@ def _read_npz(path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 arrays = {name: content[name] for name in ARRAYS if name in content}
     except Exception as error:
         # A damaged zip archive raises almost anything.
-        problem = f"cannot be read as .npz without pickled objects: {_one_line(error)}"
+        problem = f"cannot be read as .npz without pickled objects: {one_line(error)}"
         raise _data_error(path, problem) from error
     if missing := [name for name in ARRAYS if not isinstance(arrays.get(name), np.ndarray)]:
         raise _data_error(path, f"has no array {', '.join(missing)}; expected {', '.join(ARRAYS)}")
@@ -472,7 +447,7 @@ def _read_idx(path: str) -> np.ndarray:
         if raw.startswith(_GZIP_MAGIC):
             raw = gzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:
-        raise _data_error(path, f"cannot be read: {_one_line(error)}") from error
+        raise _data_error(path, f"cannot be read: {one_line(error)}") from error
     if len(raw) < 4 or raw[:2] != b"\0\0":
         raise _data_error(path, "is not an IDX file, which begins with two zero bytes")
     kind, rank = raw[2], raw[3]
@@ -528,143 +503,15 @@ def _verify(
 # Downloading
 
 
-class _Transfer:
-    """One download in a thread of its own, since no timeout bounds a name lookup.
-
-    To pooch it is the progress bar, and so it learns how far the download is.
-    """
-
-    def __init__(self, file: Download, folder: str):
-        self.file = file
-        self.folder = folder
-        self.total = 0
-        self.received = 0
-        self.heard = time.monotonic()
-        self.abandoned = False
-        self.failure: Exception | None = None
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        import pooch
-
-        downloader = pooch.HTTPDownloader(
-            progressbar=self,
-            chunk_size=8192,
-            # Short for connecting, so that a dead IPv6 address leaves time for the next one.
-            timeout=(SILENCE_SECONDS / 3, SILENCE_SECONDS),
-            headers={"Accept-Encoding": "identity"},
-        )
-        try:
-            pooch.retrieve(
-                DOWNLOAD_ADDRESS + self.file.name,
-                known_hash=f"sha256:{self.file.sha256}",
-                fname=self.file.name,
-                path=self.folder,
-                downloader=downloader,
-            )
-        except Exception as error:
-            self.failure = error
-        finally:
-            self.done.set()
-
-    def update(self, amount: int) -> None:
-        if self.abandoned:
-            raise ConnectionAbortedError("the download was given up")
-        self.received += amount
-        self.heard = time.monotonic()
-
-    def reset(self) -> None:
-        """Do nothing: pooch fills the bar after this, and the sum is capped where it is shown."""
-
-    def close(self) -> None:
-        """Do nothing: pooch asks for it."""
-
-
 def _download(entry: Entry, note: str) -> Located:
-    """Fetch what is missing or damaged in this project's cache, or raise _DownloadError."""
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
+    """Fetch what is missing or damaged in this project's cache, or raise DownloadError."""
     folder = os.path.join(_cache_folder(), entry.cache_folder)
-    try:
-        os.makedirs(folder, exist_ok=True)
-        missing = [file for file in entry.downloads if not _is_cached(file, folder)]
-        # Each file comes into the cache whole and verified; an interrupted one goes with its
-        # temporary folder, in which nothing is ever looked for.
-        with (
-            tempfile.TemporaryDirectory(
-                dir=folder, prefix="partial-", ignore_cleanup_errors=True
-            ) as partial,
-            _progress(entry.name, sum(file.size for file in missing)) as show,
-        ):
-            for file in missing:
-                _fetch(file, partial, show)
-                os.replace(os.path.join(partial, file.name), os.path.join(folder, file.name))
-    except OSError as error:
-        raise _DownloadError(f"{folder!r} cannot be written: {_one_line(error)}") from error
+    downloads.fetch(entry.downloads, folder, entry.name)
     npz = entry.downloads[0].name in entry.npz_files
     path = os.path.join(folder, entry.downloads[0].name) if npz else folder
     located = Located(entry.name, "download", path, note)
     try:
         load(located)
     except RequestError as error:
-        raise _DownloadError(str(error)) from error
+        raise downloads.DownloadError(str(error)) from error
     return located
-
-
-def _is_cached(file: Download, folder: str) -> bool:
-    import pooch
-
-    path = os.path.join(folder, file.name)
-    return os.path.isfile(path) and pooch.file_hash(path) == file.sha256
-
-
-def _fetch(file: Download, folder: str, show: Callable[[int], None]) -> None:
-    """Download one file into a folder, telling `show` of every further so many bytes."""
-    transfer = _Transfer(file, folder)
-    threading.Thread(target=transfer.run, daemon=True).start()
-    shown = 0
-    try:
-        finished = False
-        while not finished:
-            finished = transfer.done.wait(0.05)
-            received = min(transfer.received, file.size)
-            show(received - shown)
-            shown = received
-            if not finished and time.monotonic() - transfer.heard > SILENCE_SECONDS:
-                raise _DownloadError(f"nothing heard for {SILENCE_SECONDS:g} seconds")
-    finally:
-        transfer.abandoned = True
-    if transfer.failure:
-        raise _DownloadError(_reason(transfer.failure)) from transfer.failure
-
-
-def _reason(error: Exception) -> str:
-    import requests
-
-    if isinstance(error, requests.HTTPError):
-        return f"the server answered {error.response.status_code}"
-    if isinstance(error, requests.RequestException):
-        # Its text runs over several hundred characters; its type says what went wrong.
-        return f"the connection failed: {type(error).__name__}"
-    if isinstance(error, ValueError):
-        return "the SHA-256 of what was received is not the expected one"
-    return _one_line(error)
-
-
-@contextmanager
-def _progress(name: str, size: int) -> Iterator[Callable[[int], None]]:
-    """Show a download on stderr: a bar on a terminal, one line elsewhere."""
-    from rich import filesize
-
-    if not sys.stderr.isatty():
-        print(f"Downloading {name} ({filesize.decimal(size)})", file=sys.stderr, flush=True)
-        yield lambda amount: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"Downloading {name}", total=size)
-        yield lambda amount: bar.advance(task, amount)

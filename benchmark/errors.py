@@ -18,3 +18,9 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> RequestError:
     near = difflib.get_close_matches(str(name).strip().lower(), names, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
     return RequestError(f"unknown {kind} {name!r}: {hint}")
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says as one line: the system's own words for a system error."""
+    system = error.strerror if isinstance(error, OSError) else None
+    return " ".join(str(system or error).split()) or type(error).__name__

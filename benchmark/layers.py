@@ -6,9 +6,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from benchmark.activations import SELU_ALPHA, SELU_SCALE
-
 PACKAGE = "benchmark"
+# What SELU tends to on the left, -λα: the value of a unit that AlphaDropout drops.
+SELU_LIMIT = -1.7580993408473766
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "prelu")
@@ -124,8 +124,7 @@ class AlphaDropout(keras.layers.AlphaDropout):
         if not training or not _exact_in_bytes(self.rate) or self.noise_shape is not None:
             return super().call(inputs, training=training)
         kept = _kept(tf.shape(inputs), self.rate, self.seed_generator.next())
-        limit = -SELU_ALPHA * SELU_SCALE
-        scale = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
-        shift = -scale * limit * self.rate
-        dropped = tf.constant(scale * limit + shift, inputs.dtype)
+        scale = ((1 - self.rate) * (1 + self.rate * SELU_LIMIT**2)) ** -0.5
+        shift = -scale * SELU_LIMIT * self.rate
+        dropped = tf.constant(scale * SELU_LIMIT + shift, inputs.dtype)
         return tf.where(kept, inputs * scale + shift, dropped)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark import datasets
-from benchmark.activations import Activation, add_entry, check, resolve
+from benchmark import datasets, plugins
+from benchmark.activations import resolve
 from benchmark.config import RunSpec
 from benchmark.environment import peak_memory_mb, reset_peak_memory
 from benchmark.errors import RequestError
@@ -41,31 +41,6 @@ class Task:
     output: str
     entries: bytes
     facts: dict[str, Any]
-
-
-def pack(entries: list[Activation]) -> bytes:
-    """Return the entries as bytes that another process can unpack without their modules."""
-    import cloudpickle
-
-    modules = {sys.modules.get(getattr(entry.make, "__module__", None)) for entry in entries}
-    # The catalogue's module is at the other end too; a plugin's is not.
-    modules = [m for m in modules if m and m.__name__.startswith("benchmark_plugin_")]
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        return cloudpickle.dumps(entries)
-    finally:
-        for module in modules:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _unpack(entries: bytes) -> list[Activation]:
-    import cloudpickle
-
-    unpacked = cloudpickle.loads(entries)
-    for entry in unpacked:
-        add_entry(entry)
-    return unpacked
 
 
 @functools.lru_cache(maxsize=1)
@@ -120,7 +95,7 @@ def check_entries(entries: bytes, spec: RunSpec) -> list[str]:
     """
     with _output_into(os.devnull):
         configure_once(spec.threads, spec.device, spec.deterministic)
-        return [warning for entry in _unpack(entries) for warning in check(entry)]
+        return [warning for entry in plugins.unpack(entries) for warning in plugins.check(entry)]
 
 
 def execute(task: Task, report: Callable[[Event], None]) -> dict[str, Any]:
@@ -146,7 +121,7 @@ def _execute(task: Task, folder: RunFolder, log: Any, report: Callable, facts: d
     _say(log, f"run {spec.run}, process {os.getpid()}")
     try:
         reset_peak_memory()
-        _unpack(task.entries)
+        plugins.unpack(task.entries)
         configure_once(spec.threads, spec.device, spec.deterministic)
         from benchmark.training import train
 

@@ -11,9 +11,10 @@ import tensorflow as tf
 from scipy.special import erfc, expit, log1p
 from scipy.stats import norm
 
-from benchmark import activations, scheduling
-from benchmark.activations import check, names, register_activation, resolve
+from benchmark import activations, plugins
+from benchmark.activations import names, register_activation, resolve
 from benchmark.errors import RequestError
+from benchmark.plugins import check
 
 LAM, ALP = 1.0507009873554804934, 1.6732632423543772848
 C = np.sqrt(2 / np.pi)
@@ -369,10 +370,10 @@ def triple_tanh(x):
 def test_plugin_travels_to_another_process(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN)
-    (entry,) = activations.load_plugin(path)
+    (entry,) = plugins.load_plugin(path)
     assert (entry.name, entry.formula) == ("triple_tanh", "3 tanh(x)")
     packed = tmp_path / "entries"
-    packed.write_bytes(scheduling.pack([entry]))
+    packed.write_bytes(plugins.pack([entry]))
     code = (
         "import sys, cloudpickle; (e,) = cloudpickle.loads(open(sys.argv[1], 'rb').read());"
         "assert abs(float(e.make(1.0)) - 2.2847825) < 1e-6"
@@ -383,9 +384,9 @@ def test_plugin_travels_to_another_process(tmp_path):
 def test_plugin_hash_covers_its_helpers(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN)
-    before = activations.load_plugin(path)[0].source_sha256
+    before = plugins.load_plugin(path)[0].source_sha256
     path.write_text(PLUGIN.replace("3.0", "4.0"))
-    assert activations.load_plugin(path)[0].source_sha256 != before
+    assert plugins.load_plugin(path)[0].source_sha256 != before
 
 
 @pytest.mark.parametrize(
@@ -401,14 +402,14 @@ def test_plugin_that_cannot_be_used(tmp_path, text, message):
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(RequestError, match=message) as caught:
-        activations.load_plugin(path)
+        plugins.load_plugin(path)
     assert "\n" not in str(caught.value)
 
 
 def test_plugin_that_is_not_there(tmp_path):
     with pytest.raises(RequestError, match="cannot be read"):
-        activations.load_plugin(tmp_path / "missing.py")
+        plugins.load_plugin(tmp_path / "missing.py")
 
 
 def test_catalogue_entries_need_no_packing():
-    assert cloudpickle.loads(scheduling.pack([])) == []
+    assert cloudpickle.loads(plugins.pack([])) == []

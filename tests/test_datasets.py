@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import datasets
+from benchmark import datasets, downloads
 from benchmark.datasets import ARRAYS, IDX_FILES, Download, load, locate, split, whereabouts
 from benchmark.errors import RequestError
 
@@ -93,7 +93,7 @@ def places(tmp_path, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-    monkeypatch.setattr(datasets, "DOWNLOAD_ADDRESS", address)
+    monkeypatch.setattr(downloads, "DOWNLOAD_ADDRESS", address)
     load.cache_clear()
     yield tmp_path
     load.cache_clear()
@@ -143,7 +143,7 @@ class Server:
 @pytest.fixture
 def server(places, monkeypatch):
     running = Server()
-    monkeypatch.setattr(datasets, "DOWNLOAD_ADDRESS", running.address)
+    monkeypatch.setattr(downloads, "DOWNLOAD_ADDRESS", running.address)
     yield running
     running.close()
 
@@ -559,14 +559,14 @@ def test_no_server(places):
 
 
 def test_bound_on_silence():
-    assert datasets.SILENCE_SECONDS <= 15
+    assert downloads.SILENCE_SECONDS <= 15
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     import requests  # noqa: F401 (its import is not to count as silence)
 
-    monkeypatch.setattr(datasets, "SILENCE_SECONDS", 0.6)
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.6)
 
 
 @pytest.mark.parametrize("sent", [None, 0, 100])
@@ -584,7 +584,7 @@ def test_server_that_falls_silent(places, server, impatient, sent):
 
 
 def test_name_lookup_that_hangs(places, impatient, monkeypatch):
-    monkeypatch.setattr(datasets, "DOWNLOAD_ADDRESS", "http://data.invalid/")
+    monkeypatch.setattr(downloads, "DOWNLOAD_ADDRESS", "http://data.invalid/")
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: released.wait(20) and [])
     start = time.monotonic()
@@ -613,7 +613,7 @@ def test_server_that_is_slow_but_alive(places, server, impatient, monkeypatch):
     server.files["mnist.npz"] = drip
     start = time.monotonic()
     assert locate("auto").origin == "download"
-    assert time.monotonic() - start > datasets.SILENCE_SECONDS
+    assert time.monotonic() - start > downloads.SILENCE_SECONDS
 
 
 def test_cache_that_cannot_be_written(places, monkeypatch):
