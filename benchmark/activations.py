@@ -4,7 +4,6 @@ Names, aliases, colours and parameters can be read without loading TensorFlow, w
 when a function or a layer is first used.
 """
 
-import hashlib
 import importlib
 import inspect
 import math
@@ -59,7 +58,9 @@ class Activation:
         native: whether one TensorFlow kernel computes it, which compiling cannot better.
         pieces: how many times wider the layer before it is (2 for maxout, else 1).
         index: its place in the palette.
-        source: the user's source text; empty for the catalogue's own.
+        is_user: whether a user registered it.
+        source: text of the plug-in file it comes from, and of that file's neighbours.
+        modules: names of the modules that are not at hand in another process.
     """
 
     name: str
@@ -75,17 +76,14 @@ class Activation:
     native: bool = False
     pieces: int = 1
     index: int = 0
+    is_user: bool = False
     source: str = ""
+    modules: tuple[str, ...] = ()
 
     @property
     def look(self) -> LineLook:
         """Colour, line style and marker: the same in every figure."""
         return look(self.index)
-
-    @property
-    def source_sha256(self) -> str:
-        """Hash of the user's source text; empty for the catalogue's own entries."""
-        return hashlib.sha256(self.source.encode()).hexdigest() if self.source else ""
 
     def layer(self, seed: int, name: str | None = None) -> Any:
         """Return a new Keras layer that applies this activation, (batch, …) to (batch, …).
@@ -463,11 +461,15 @@ def register_activation(
             recommended=recommended,
             dropout=dropout,
             index=kept.index if kept else len(_catalogue) + len(_user),
-            source=_source(made),
+            is_user=True,
         )
         return made
 
     return add(function) if function is not None else add
+
+
+# "all" is the whole catalogue; pandas reads the others as missing values.
+_RESERVED = ("all", "nan", "null", "none")
 
 
 def _free_name(name: str) -> str:
@@ -477,6 +479,11 @@ def _free_name(name: str) -> str:
             f"activation name {name!r} cannot be used: give one of at most 40 letters, digits and"
             ' "_" that begins with a letter, as in @register_activation(name="my_function")'
         )
+    if key in _RESERVED:
+        raise RequestError(
+            f"activation name {name!r} cannot be used: it has a meaning of its own in commands or"
+            f' tables; choose another, for instance @register_activation(name="my_{key}")'
+        )
     taken = {alias for entry in _catalogue.values() for alias in (entry.name, *entry.aliases)}
     if key in taken:
         raise RequestError(
@@ -484,15 +491,6 @@ def _free_name(name: str) -> str:
             f' @register_activation(name="my_{key}")'
         )
     return key
-
-
-def _source(function: Callable) -> str:
-    """Return text that changes when the function does: its source, or else its byte code."""
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        return repr((code.co_code, code.co_consts, code.co_names)) if code else repr(function)
 
 
 def add_entry(entry: Activation) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark import config, datasets
-from benchmark.activations import custom_objects, register_activation, user_entries
+from benchmark.activations import Activation, custom_objects, register_activation, resolve
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError, unknown
+from benchmark.progress import Display, Work, duration, say, screen
 from benchmark.store import DONE, Store
 
 if TYPE_CHECKING:
@@ -91,17 +92,41 @@ def compare(
         jobs = config.whole_number("jobs", jobs, most=1024)
     if style not in STYLES:
         raise unknown("style", style, STYLES)
-    from benchmark.progress import screen
-
-    console = console or screen()
+    job = _prepared(wanted, dataset, data_dir)
     store = Store(output)
     store.prepare()
-    with store.lock():
-        specs = _run_missing(wanted, dataset, data_dir, jobs, store, fresh, console)
-        figures = report.write(store, specs, style)
-    results = load_results(output)
-    _show_end(console, store, results.runs, figures)
+    with screen(console) as shown:
+        with store.lock():
+            _run_missing(job, jobs, store, fresh, shown)
+            figures = report.write(store, job.specs, style)
+            results = Results(*store.tables())
+        _show_end(shown, store, results.runs, figures)
     return results
+
+
+class _Job(NamedTuple):
+    """A request whose data were found: all that is decided before anything is written."""
+
+    specs: list[RunSpec]
+    located: datasets.Located
+    data: datasets.Dataset
+    examples: dict[tuple[str, int | None], int]
+    entries: list[Activation]
+    gpus: int
+    threads: int
+
+
+def _prepared(wanted: config.Request, dataset: str, data_dir: str | Path | None) -> _Job:
+    from benchmark import environment
+
+    located = datasets.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
+    data = datasets.load(located)
+    gpus = environment.gpus()
+    specs = config.expand(wanted, data.name, data.sha256, "GPU" if gpus else "CPU")
+    kinds = {(spec.validation, spec.limit) for spec in specs}
+    examples = {kind: len(datasets.split(data, *kind).x_train) for kind in kinds}
+    entries = [entry for name in wanted.activations if (entry := resolve(name)).is_user]
+    return _Job(specs, located, data, examples, entries, len(gpus), wanted.threads)
 
 
 def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]) -> config.Request:
@@ -113,89 +138,67 @@ def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]
 
 
 def _run_missing(
-    wanted: config.Request,
-    dataset: str,
-    data_dir: str | Path | None,
-    jobs: int | None,
-    store: Store,
-    fresh: bool,
-    console: "Console",
-) -> list[RunSpec]:
-    """Train what is not done yet and return all runs asked for."""
+    job: _Job, jobs: int | None, store: Store, fresh: bool, console: "Console"
+) -> None:
+    """Train what is not done yet."""
     from benchmark import environment, plugins, scheduling
-    from benchmark.progress import say
 
-    located = datasets.locate(dataset, data_dir)
-    data = datasets.load(located)
-    gpus = environment.gpus()
-    specs = config.expand(wanted, data.name, data.sha256, "GPU" if gpus else "CPU")
-    sizes = {
-        (spec.validation, spec.limit): len(
-            datasets.split(data, spec.validation, spec.limit).x_train
-        )
-        for spec in specs
-    }
-    if located.note:
-        say(console, located.note)
-    if fresh:
-        for spec in specs:
-            store.folder(spec.run).clear()
+    entries = plugins.pack(job.entries)
+    described = environment.describe()
+    source = {"origin": job.data.origin, "file": Path(job.data.path).name}
     facts = {
-        "environment": environment.describe(),
-        "data": {
-            "name": data.name,
-            "origin": data.origin,
-            "file": Path(data.path).name,
-            "sha256": data.sha256,
-        },
+        "environment": described,
+        "data": {"name": job.data.name, **source, "sha256": job.data.sha256},
     }
-    store.write_environment(facts["environment"])
-    entries = plugins.pack(user_entries())
-    tasks = scheduling.tasks_for(specs, store, located, entries, facts)
-    first = specs[0]
+    if job.located.note:
+        say(console, job.located.note)
+    tasks = scheduling.tasks_for(job.specs, store, job.located, entries, facts, fresh)
+    first, names = job.specs[0], {spec.activation for spec in job.specs}
     say(
         console,
-        f"{_count(len(specs), 'run')}: {_count(len(wanted.activations), 'activation')} on"
-        f" {data.name} ({located.origin}), {_count(first.epochs, 'epoch')} each;"
-        f" {len(specs) - len(tasks)} already done. Device: {first.device}.",
+        f"{_count(len(job.specs), 'run')}: {_count(len(names), 'activation')} on"
+        f" {job.data.name} ({job.located.origin}), {_count(first.epochs, 'epoch')} each;"
+        f" {len(job.specs) - len(tasks)} already done. Device: {first.device}.",
     )
     if tasks:
-        fit = environment.workers_that_fit(len(gpus), wanted.threads)
-        _train(tasks, entries, jobs, min(jobs or fit, len(tasks)), sizes, console)
-    return specs
+        store.write_environment(described)
+        fit = environment.workers_that_fit(job.gpus, job.threads)
+        _train(job, tasks, jobs == 1, min(jobs or fit, len(tasks)), console)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _train(
-    tasks: list, entries: bytes, asked: int | None, jobs: int, sizes: dict, console: "Console"
-) -> None:
+def _train(job: _Job, tasks: list, here: bool, jobs: int, console: "Console") -> None:
+    """Carry out the tasks; `here` is in this process, and only when asked for: the caller may
+    have other uses for its TensorFlow."""
     from benchmark import scheduling
-    from benchmark.progress import Display, say
 
     specs = [task.spec for task in tasks]
+    height, width = job.data.x_train.shape[1:3]
 
     def steps_per_epoch(spec: RunSpec) -> int:
-        return -(-sizes[spec.validation, spec.limit] // spec.batch_size)
+        return -(-job.examples[spec.validation, spec.limit] // spec.batch_size)
 
-    say(
-        console,
-        f"Training {_count(len(tasks), 'run')}, {jobs} at once; time left: being estimated.",
-    )
-    # Only when asked to: the caller's process may have other uses for TensorFlow.
-    here = asked == 1
+    def seconds_per_step(spec: RunSpec) -> float:
+        # Forward and backward, at a rate that a CPU core of today reaches.
+        work = 3 * config.multiply_adds(spec.model, height, width) * spec.batch_size
+        return 0.002 + work / (2e12 if spec.device == "GPU" else 5e10)
+
+    work = Work(specs, steps_per_epoch, seconds_per_step, jobs)
+    left = duration(work.seconds_left())
+    say(console, f"Training {_count(len(tasks), 'run')}, {jobs} at once; time left: {left}.")
     with scheduling.workers(jobs, here, specs[0], lambda text: say(console, text)) as pool:
-        if user_entries():
-            for warning in pool.check(entries, specs[0]):
+        if job.entries:
+            for warning in pool.check(tasks[0].entries, specs[0]):
                 say(console, f"Warning: {warning}")
-        with Display(console, specs, steps_per_epoch) as display:
+        with Display(console, specs, work) as display:
             for record in pool.run(tasks, display.event):
                 display.ended(record)
                 if record.get("error") == scheduling.DISK_FULL:
                     # The others would only fill it again.
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tasks[0].output))
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tasks[0].output)
 
 
 def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: list[Path]) -> None:
@@ -203,14 +206,15 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
     from rich.table import Table
 
     from benchmark import statistics
-    from benchmark.progress import say
     from benchmark.report import spread
 
     summary = statistics.summarise(runs)
     varied = [name for name in statistics.SETTINGS if summary[name].nunique(dropna=False) > 1]
-    table = Table("activation", *varied)
+    table = Table()
+    for heading in ("activation", *varied):
+        table.add_column(heading, overflow="fold")
     for heading in ("validation accuracy", "test accuracy", "s per epoch", "seeds"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     ordered = summary.sort_values("test_accuracy_mean", ascending=False, na_position="last")
     for row in ordered.to_dict("records"):
         seeds = str(row["n_seeds"])
@@ -247,7 +251,6 @@ def rebuild(output: str | Path, style: str = "light", console: "Console | None" 
         RequestError: the folder holds no runs, or another command is at work in it.
     """
     from benchmark import report
-    from benchmark.progress import screen
 
     store = Store(output)
     specs = store.specs() if store.path.is_dir() else []
@@ -259,4 +262,6 @@ def rebuild(output: str | Path, style: str = "light", console: "Console | None" 
         raise unknown("style", style, STYLES)
     with store.lock():
         figures = report.write(store, specs, style)
-    _show_end(console or screen(), store, load_results(output).runs, figures)
+        _, runs = store.tables()
+    with screen(console) as shown:
+        _show_end(shown, store, runs, figures)

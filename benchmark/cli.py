@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from benchmark import config
 from benchmark.errors import RequestError, unknown
@@ -16,10 +17,16 @@ DEFAULT_OUTPUT = "results/latest"
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a wrong request in one line."""
+    """Reports a wrong request in one line, a misspelt option with the nearest ones."""
 
     def error(self, message: str) -> None:
         raise RequestError(message)
+
+    def parse_known_args(self, *words: Any, **more: Any) -> tuple[argparse.Namespace, list[str]]:
+        options, rest = super().parse_known_args(*words, **more)
+        for word in rest:
+            raise unknown("option", word.split("=")[0], self._option_string_actions)
+        return options, rest
 
 
 def _parser(program: str, **options: str) -> _Parser:
@@ -43,7 +50,6 @@ def _add_plugin(parser: argparse.ArgumentParser) -> None:
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
-        default=os.environ.get("BENCHMARK_DATA_DIR") or None,
         help="folder with the data files, .npz or IDX; nothing else is looked at then"
         " (also: environment variable BENCHMARK_DATA_DIR)",
     )
@@ -149,7 +155,7 @@ def _status(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from benchmark import describe
 
-    describe.show_doctor(options.data_dir)
+    describe.show_doctor(options.data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
     return DONE
 
 
@@ -189,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(words)
         return _COMMANDS[options.__dict__.pop("command")][1], options
 
-    return _guarded(parse, arguments)
+    return _guarded(parse, arguments, "-m benchmark")
 
 
 def run_all(arguments: Sequence[str] | None = None) -> int:
@@ -204,10 +210,10 @@ def run_all(arguments: Sequence[str] | None = None) -> int:
         _add_comparison(parser)
         return _compare, parser.parse_args(words)
 
-    return _guarded(parse, arguments)
+    return _guarded(parse, arguments, "run_all.py")
 
 
-def _guarded(parse: Callable, arguments: Sequence[str] | None) -> int:
+def _guarded(parse: Callable, arguments: Sequence[str] | None, program: str) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         command, options = parse(words)
@@ -216,13 +222,18 @@ def _guarded(parse: Callable, arguments: Sequence[str] | None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_REQUEST
     except KeyboardInterrupt:
-        line = shlex.join([os.path.basename(sys.executable), *sys.argv])
-        print(
-            f"\nInterrupted. Finished epochs are kept; to go on: {line}",
-            file=sys.stderr,
-        )
+        # Not --fresh: that would forget what is done.
+        again = shlex.join(word for word in words if word != "--fresh")
+        line = f"{_python()} {program} {again}".strip()
+        print(f"\nInterrupted. Finished epochs are kept; to go on: {line}", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         print(f"error: {reason}; what is recorded stays, the same command goes on", file=sys.stderr)
         return SOME_FAILED
+
+
+def _python() -> str:
+    """Return how to call this Python from here."""
+    near = os.path.relpath(sys.executable)
+    return shlex.quote(sys.executable if near.startswith("..") else near)

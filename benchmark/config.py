@@ -181,6 +181,15 @@ def preset_for(name: str | None, dataset: str, gpu: bool) -> Preset:
     return PRESETS["standard" if gpu else "quick"]
 
 
+def multiply_adds(model: str, height: int, width: int) -> int:
+    """Return the multiply-adds of one image of that size through the network, forward."""
+    if model == "mlp":
+        return height * width * 128 + 2 * 128 * 128
+    first, second = (height - 2) * (width - 2), (height - 4) * (width - 4)
+    pooled = ((height - 4) // 2) * ((width - 4) // 2) * 64
+    return first * 9 * 32 + second * 9 * 32 * 64 + pooled * 128
+
+
 GRID = ("model", "optimizer", "learning_rate", "loss", "batch_size")
 
 
@@ -264,6 +273,8 @@ def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list
     All activations of one seed come before the next seed, so that a job that is stopped early
     holds complete comparisons.
     """
+    from benchmark.plugins import fingerprint
+
     preset = preset_for(wanted.preset, dataset, device == "GPU")
     seeds = wanted.seeds or list(range(preset.seeds))
     losses = wanted.loss or [preset.loss]
@@ -284,7 +295,7 @@ def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list
             device=device,
             deterministic=wanted.deterministic,
             data_sha256=data_sha256,
-            activation_sha256=resolve(name).source_sha256,
+            activation_sha256=fingerprint(resolve(name)),
         )
         for values in grid
         for seed in seeds

@@ -21,15 +21,14 @@ def show_catalogue() -> None:
         if entry.recommended != entry.initializer:
             weights += f" (recommended: {entry.recommended})"
         table.add_row(name, entry.formula, weights, ", ".join(entry.aliases))
-    console = screen()
-    console.print(table)
-    say(console, "Datasets: auto, " + ", ".join(datasets.NAMES))
+    lines = ["Datasets: auto, " + ", ".join(datasets.NAMES)]
     for name, preset in config.PRESETS.items():
-        say(
-            console,
+        held = "the test set" if preset.validation == "test" else "held-out data"
+        lines.append(
             f"Preset {name}: seeds {preset.seeds}, epochs {preset.epochs}, {preset.loss},"
-            f" validation on {'the test set' if preset.validation == 'test' else 'held-out data'}",
+            f" validation on {held}"
         )
+    _show(table, lines)
 
 
 def show_status(output: str) -> None:
@@ -38,33 +37,38 @@ def show_status(output: str) -> None:
     Raises:
         RequestError: the folder holds no runs.
     """
-    store = Store(output)
-    rows = store.run_states()
+    rows = Store(output).run_states()
     if not rows:
         raise RequestError(f"{output!r} holds no runs: give the --output folder of a comparison")
     table = Table("run", "status", "epochs")
     for run, status, epochs in rows:
         table.add_row(run, status, str(epochs))
-    console = screen()
-    console.print(table)
     counts = Counter(status for _, status, _ in rows)
-    say(console, ", ".join(f"{count} {status}" for status, count in counts.items()))
+    _show(table, [", ".join(f"{count} {status}" for status, count in counts.items())])
 
 
 def show_doctor(data_dir: str | None) -> None:
     """Print what this machine offers and why a GPU is not used, where it is not."""
-    console = screen()
     facts = environment.describe()
-    for name, version in facts["versions"].items():
-        say(console, f"{name}: {version}")
-    say(console, f"processor: {facts['processor']}, {facts['cores']} cores for this process")
-    say(console, f"memory for this process: {facts['memory_bytes'] / 1e9:.1f} GB")
-    say(console, f"free disk here: {shutil.disk_usage('.').free / 1e9:.1f} GB")
     jobs = environment.workers_that_fit(len(facts["gpus"]), 1)
-    say(console, f"runs at once by default: {jobs}")
-    say(console, gpu_advice())
-    for name in datasets.NAMES:
-        say(console, f"{name}: {datasets.whereabouts(name, data_dir)}")
+    lines = [f"{name}: {version}" for name, version in facts["versions"].items()]
+    lines += [
+        f"processor: {facts['processor']}, {facts['cores']} cores for this process",
+        f"memory for this process: {facts['memory_bytes'] / 1e9:.1f} GB",
+        f"free disk here: {shutil.disk_usage('.').free / 1e9:.1f} GB",
+        f"runs at once by default: {jobs}",
+        gpu_advice(),
+    ]
+    lines += [f"{name}: {datasets.whereabouts(name, data_dir)}" for name in datasets.NAMES]
+    _show(None, lines)
+
+
+def _show(table: Table | None, lines: list[str]) -> None:
+    with screen() as console:
+        if table:
+            console.print(table)
+        for line in lines:
+            say(console, line)
 
 
 def gpu_advice() -> str:

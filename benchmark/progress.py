@@ -1,10 +1,11 @@
 """What the user sees while runs train: a live display on a terminal, plain lines elsewhere."""
 
+import contextlib
 import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,24 +14,31 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmark.config import RunSpec
+from benchmark.config import GRID, RunSpec
 
 # Without a live display, epochs are reported no more often than this.
 _LINE_SECONDS = 2.0
+# Imports and tracing of one run, for the first guess of the time left.
+_START_SECONDS = 4.0
 
 
-def screen() -> Console:
-    """Return a console on what is standard output now.
+@contextlib.contextmanager
+def screen(console: Console | None = None) -> Iterator[Console]:
+    """Provide the given console, or one on what is standard output now.
 
-    It keeps its own copy of it, since a run in this process sends standard output to its log.
+    That one keeps its own copy of it, since a run in this process sends standard output to its
+    log.
     """
-    if Console().is_jupyter:
-        return Console(highlight=False)
+    if console or Console().is_jupyter:
+        yield console or Console(highlight=False)
+        return
     try:
-        file = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
+        number = os.dup(sys.stdout.fileno())
     except (OSError, ValueError, AttributeError):
-        file = sys.stdout
-    return Console(file=file, highlight=False)
+        yield Console(file=sys.stdout, highlight=False)
+        return
+    with open(number, "w", encoding=sys.stdout.encoding, errors="replace") as file:
+        yield Console(file=file, highlight=False)
 
 
 def say(console: Console, text: str) -> None:
@@ -50,12 +58,22 @@ class _Pace:
 class Work:
     """How much is done, in training steps, and how long the rest will take."""
 
-    def __init__(self, specs: list[RunSpec], steps_per_epoch: Callable[[RunSpec], int]) -> None:
+    def __init__(
+        self,
+        specs: list[RunSpec],
+        steps_per_epoch: Callable[[RunSpec], int],
+        seconds_per_step: Callable[[RunSpec], float],
+        jobs: int,
+    ) -> None:
         self.per_epoch = {spec.run: steps_per_epoch(spec) for spec in specs}
         self.totals = {spec.run: self.per_epoch[spec.run] * spec.epochs for spec in specs}
         self.done = dict.fromkeys(self.per_epoch, 0)
         self._paces: dict[str, _Pace] = {}
         self._active: set[str] = set()
+        self._left = set(self.per_epoch)
+        self._jobs = jobs
+        # Before there is a speed to go by.
+        self._guess = {spec.run: seconds_per_step(spec) for spec in specs}
 
     @property
     def total(self) -> int:
@@ -83,30 +101,31 @@ class Work:
         """A run has ended, early or not."""
         self.done[run] = self.totals[run]
         self._active.discard(run)
+        self._left.discard(run)
 
-    def seconds_left(self) -> float | None:
-        """Estimate from the speed of the runs so far; None before it is known.
+    def seconds_left(self) -> float:
+        """Estimate from the speed of the runs so far; before there is one, a rough guess.
 
         What comes before a run's first report (imports, tracing) is counted apart: it does not
         grow with the steps.
         """
         if self.finished == self.total:
             return 0.0
-        paces = [pace for pace in self._paces.values() if pace.first]
+        paces = [pace for pace in list(self._paces.values()) if pace.first]
         seconds = sum(pace.last[0] - pace.first[0] for pace in paces)
         steps = sum(pace.last[1] - pace.first[1] for pace in paces)
-        if not steps or not seconds:
-            return None
-        starting = sum(pace.first[0] - pace.begun for pace in paces) / len(paces)
-        to_start = sum(1 for run, done in self.done.items() if not done and run not in self._active)
-        work = (self.total - self.finished) * seconds / steps + to_start * starting
-        return work / max(len(self._active), 1)
+        if steps and seconds:
+            starting = sum(pace.first[0] - pace.begun for pace in paces) / len(paces)
+            work = (self.total - self.finished) * seconds / steps
+        else:
+            starting = _START_SECONDS
+            work = sum((self.totals[run] - self.done[run]) * self._guess[run] for run in self.done)
+        to_start = sum(1 for run in self._left - self._active if not self.done[run])
+        return (work + to_start * starting) / max(min(self._jobs, len(self._left)), 1)
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """Return a duration as text a person reads: "about 3 min"."""
-    if seconds is None:
-        return "being estimated"
     if not seconds:
         return "nothing"
     if seconds < 90:
@@ -119,14 +138,13 @@ def duration(seconds: float | None) -> str:
 class Display:
     """Shows events of runs; use as a context manager."""
 
-    def __init__(
-        self, console: Console, specs: list[RunSpec], steps_per_epoch: Callable[[RunSpec], int]
-    ) -> None:
+    def __init__(self, console: Console, specs: list[RunSpec], work: Work) -> None:
         self._console = console
         self._specs = {spec.run: spec for spec in specs}
-        self._work = Work(specs, steps_per_epoch)
+        self._varied = [name for name in GRID if len({getattr(spec, name) for spec in specs}) > 1]
+        self._work = work
         self._active: dict[str, dict[str, Any]] = {}
-        self._ended = 0
+        self._recorded: set[str] = set()
         self._live: Live | None = None
         self._last_line = -_LINE_SECONDS
         self._bar = Progress(
@@ -159,7 +177,7 @@ class Display:
     def event(self, event: dict[str, Any]) -> None:
         """Take in what a run reports."""
         run, kind = event["run"], event["kind"]
-        if run not in self._specs:
+        if run not in self._specs or run in self._recorded:
             return
         if kind == "start":
             self._work.begin(run)
@@ -182,9 +200,9 @@ class Display:
         run = record["run"]
         self._work.end(run)
         self._active.pop(run, None)
-        self._ended += 1
+        self._recorded.add(run)
         text = record["status"] + (f": {record['error']}" if record.get("error") else "")
-        self._line(run, f"{text} ({self._ended} of {len(self._specs)} runs)", {})
+        self._line(run, f"{text} ({len(self._recorded)} of {len(self._specs)} runs)", {})
 
     def _line(self, run: str, text: str, row: dict[str, Any]) -> None:
         """Print a plain line where there is no live display."""
@@ -195,14 +213,14 @@ class Display:
         )
         self._last_line = time.monotonic()
         left = duration(self._work.seconds_left())
-        say(self._console, f"{_label(self._specs[run])}: {text}{scores}; left: {left}")
+        say(self._console, f"{self._label(run)}: {text}{scores}; left: {left}")
 
     def _view(self) -> Group:
         left = duration(self._work.seconds_left())
         self._bar.update(
             self._bar_task,
             completed=self._work.finished,
-            description=f"{self._ended} of {len(self._specs)} runs",
+            description=f"{len(self._recorded)} of {len(self._specs)} runs",
             left=left,
         )
         table = Table(box=None, pad_edge=False)
@@ -211,13 +229,14 @@ class Display:
         for run, shown in list(self._active.items()):
             loss, accuracy = shown.get("loss"), shown.get("val_accuracy")
             table.add_row(
-                _label(self._specs[run]),
+                self._label(run),
                 f"{shown['epoch']}/{self._specs[run].epochs}" if shown["epoch"] else "starting",
                 "" if loss is None else f"{loss:.4f}",
                 "" if accuracy is None else f"{accuracy:.2%}",
             )
         return Group(self._bar, table)
 
-
-def _label(spec: RunSpec) -> str:
-    return f"{spec.activation}, seed {spec.seed}"
+    def _label(self, run: str) -> str:
+        spec = self._specs[run]
+        settings = [f"{name.replace('_', ' ')} {getattr(spec, name)}" for name in self._varied]
+        return ", ".join([spec.activation, *settings, f"seed {spec.seed}"])

@@ -11,15 +11,19 @@ import pandas as pd
 from benchmark import statistics
 from benchmark.activations import names, resolve
 from benchmark.config import RunSpec
-from benchmark.palette import LineLook
+from benchmark.palette import LineLook, look
 from benchmark.store import Store
 
 FIGURES = (("accuracy", "Accuracy"), ("loss", "Loss"))
 
 
-def looks() -> dict[str, LineLook]:
-    """Return colour, line style and marker of every registered activation."""
-    return {name: resolve(name).look for name in names()}
+def looks(recorded: dict[str, int] | None = None) -> dict[str, LineLook]:
+    """Return colour, line style and marker of every registered activation.
+
+    `recorded` gives the places in the palette of others, by name.
+    """
+    others = {name: look(index) for name, index in (recorded or {}).items()}
+    return {**others, **{name: resolve(name).look for name in names()}}
 
 
 def write(store: Store, specs: list[RunSpec], style: str = "light") -> list[Path]:
@@ -28,14 +32,20 @@ def write(store: Store, specs: list[RunSpec], style: str = "light") -> list[Path
     history, runs = store.tables()
     summary = statistics.summarise(runs)
     store.write_table("summary.csv", summary)
-    figures = write_figures(store, history, runs, style)
+    colours = looks(store.looks(specs))
+    figures = write_figures(store, history, runs, colours, style)
+    store.remove_figures(tuple(metric for metric, _ in FIGURES), keep=figures)
     page = _page(summary, [path for path in figures if path.suffix == ".svg"])
     store.write_text("report.html", page)
     return figures
 
 
 def write_figures(
-    store: Store, history: pd.DataFrame, runs: pd.DataFrame, style: str = "light"
+    store: Store,
+    history: pd.DataFrame,
+    runs: pd.DataFrame,
+    colours: dict[str, LineLook],
+    style: str = "light",
 ) -> list[Path]:
     """Draw the curves of every setting in these tables; return the paths written."""
     if history.empty:
@@ -50,7 +60,7 @@ def write_figures(
     for (values, group), (metric, title) in itertools.product(groups, FIGURES):
         parts = [_plain(value) for value in values]
         figure = curves_figure(
-            group, metric, looks(), title=_title(title, group, varied, parts), style=style
+            group, metric, colours, title=_title(title, group, varied, parts), style=style
         )
         formats = {ending: _rendered(figure, ending) for ending in ("png", "svg")}
         paths += store.write_figure("-".join([metric, *parts]), formats)

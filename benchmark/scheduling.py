@@ -8,6 +8,7 @@ import os
 import queue
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ class Task:
     output: str
     entries: bytes
     facts: dict[str, Any]
+    fresh: bool
 
 
 @functools.lru_cache(maxsize=1)
@@ -108,6 +110,8 @@ def execute(task: Task, report: Callable[[Event], None]) -> dict[str, Any]:
     report({"run": spec.run, "kind": "start"})
     try:
         with folder.lock(), _output_into(folder.log) as log:
+            if task.fresh:
+                folder.clear()
             # A worker that was thought lost may have finished it.
             record = folder.done() or _execute(task, folder, log, report, facts)
     except Exception as error:
@@ -123,7 +127,7 @@ def _execute(task: Task, folder: RunFolder, log: Any, report: Callable, facts: d
         reset_peak_memory()
         plugins.unpack(task.entries)
         configure_once(spec.threads, spec.device, spec.deterministic)
-        from benchmark.training import train
+        from benchmark.training import CheckpointError, train
 
         sha256, data = _split(task.located, spec.validation, spec.limit)
         if sha256 != spec.data_sha256:
@@ -139,9 +143,13 @@ def _execute(task: Task, folder: RunFolder, log: Any, report: Callable, facts: d
             _say(log, _epoch_line(spec, state.rows[-1]))
             report(_epoch_event(spec, state.rows))
 
-        outcome = train(
-            spec, resolve(spec.activation), data, checkpoint, on_epoch, _steps_event(spec, report)
-        )
+        rest = (on_epoch, _steps_event(spec, report))
+        entry = resolve(spec.activation)
+        try:
+            outcome = train(spec, entry, data, checkpoint, *rest)
+        except CheckpointError as error:
+            _say(log, f"{error}: starting anew")
+            outcome = train(spec, entry, data, None, *rest)
         _say(log, outcome.status)
         facts["peak_memory_mb"] = peak_memory_mb()
         facts["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -193,6 +201,46 @@ def _steps_event(spec: RunSpec, report: Callable[[Event], None]) -> Callable:
     return on_steps
 
 
+@contextlib.contextmanager
+def _interrupts_kept() -> Iterator[Callable[[], None]]:
+    """Provide a function that raises if Ctrl-C was pressed.
+
+    A KeyboardInterrupt that reaches Python inside a callback of TensorFlow can be lost there.
+    """
+    asked = False
+
+    def remember(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop_if_asked
+        return
+    kept = signal.signal(signal.SIGINT, remember)
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Put Ctrl-C off to the end of the block; processes started in it never hear of it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
+
+
 class InProcess:
     """Runs one after another in this process."""
 
@@ -202,24 +250,43 @@ class InProcess:
 
     def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
         """Yield each task's record as it ends."""
-        for task in tasks:
-            yield execute(task, report)
+        with _interrupts_kept() as stop_if_asked:
+
+            def heard(event: Event) -> None:
+                stop_if_asked()
+                report(event)
+
+            for task in tasks:
+                yield execute(task, heard)
+                stop_if_asked()
 
 
 class LocalWorkers:
     """Runs at once in worker processes of a local Dask cluster, one run each at a time."""
 
     def __init__(self, jobs: int) -> None:
+        self._cluster = None
+        self._stack = contextlib.ExitStack()
+        try:
+            # The workers leave Ctrl-C to this process.
+            with _interrupts_held():
+                self._start(jobs)
+        except BaseException:
+            self.kill()
+            self.close()
+            raise
+
+    def _start(self, jobs: int) -> None:
         import dask
         from distributed import Client, LocalCluster
 
-        self._stack = contextlib.ExitStack()
         settings = {
             "distributed.scheduler.allowed-failures": LOST_WORKERS - 1,
             # A run waits at the scheduler, not at a worker whose death would count against it.
             "distributed.scheduler.worker-saturation": 1.0,
             "distributed.comm.timeouts.connect": "60s",
         }
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}".strip()
         self._stack.enter_context(dask.config.set(settings))
         self._stack.enter_context(_main_module_hidden())
         self._cluster = self._stack.enter_context(
@@ -232,7 +299,7 @@ class LocalWorkers:
                 # Any free port: another job may have the usual one.
                 dashboard_address="127.0.0.1:0",
                 silence_logs="CRITICAL",
-                env={"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}".strip()},
+                env={"XLA_FLAGS": flags, "KERAS_BACKEND": "tensorflow"},
             )
         )
         self._client = self._stack.enter_context(Client(self._cluster))
@@ -276,7 +343,7 @@ class LocalWorkers:
 
     def kill(self) -> None:
         """End the workers at once; what they recorded is whole whenever that happens."""
-        for nanny in self._cluster.workers.values():
+        for nanny in self._cluster.workers.values() if self._cluster else ():
             with contextlib.suppress(OSError, TypeError, AttributeError):
                 os.kill(nanny.pid, signal.SIGKILL)
 
@@ -334,10 +401,12 @@ def workers(
     try:
         yield pool
     except BaseException:
-        pool.kill()
+        # What Dask says of workers killed under it helps nobody.
+        with _output_into(os.devnull):
+            pool.kill()
+            pool.close()
         raise
-    finally:
-        pool.close()
+    pool.close()
 
 
 def tasks_for(
@@ -346,7 +415,22 @@ def tasks_for(
     located: datasets.Located,
     entries: bytes,
     facts: dict[str, Any],
+    fresh: bool,
 ) -> list[Task]:
-    """Return a task for each run that is not done yet; `facts` go into each record."""
-    missing = [spec for spec in specs if not store.folder(spec.run).done()]
-    return [Task(spec, located, str(store.path.resolve()), entries, facts) for spec in missing]
+    """Return a task for each run that is not done yet, or if `fresh` for each.
+
+    `facts` go into each record, with what is known of its activation.
+    """
+    missing = [spec for spec in specs if fresh or not store.folder(spec.run).done()]
+    output = str(store.path.resolve())
+    return [
+        Task(spec, located, output, entries, {**facts, "activation": _known_of(spec)}, fresh)
+        for spec in missing
+    ]
+
+
+def _known_of(spec: RunSpec) -> dict[str, Any]:
+    entry = resolve(spec.activation)
+    kept = ("name", "formula", "paper", "initializer", "recommended", "dropout", "index")
+    known = {name: getattr(entry, name) for name in kept}
+    return {**known, "parameters": dict(entry.parameters), "sha256": spec.activation_sha256}

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +69,7 @@ RUN_COLUMNS = (
     *("parameters", "data_sha256", "data_origin", "activation_sha256", "error"),
 )
 DONE = ("complete", "diverged")
+_DIGEST_BYTES = 32
 RUN_FILES = ("history.csv", "predictions.csv")
 # Scores that only the binary cross-entropy of the source's protocol calls for.
 _BINARY_LOSS = "binary_crossentropy"
@@ -143,7 +143,7 @@ class RunFolder:
 
     @property
     def _checkpoint(self) -> Path:
-        return self.path / "checkpoint.npz"
+        return self.path / "checkpoint"
 
     @contextlib.contextmanager
     def lock(self, seconds: float = 60) -> Iterator[None]:
@@ -187,11 +187,15 @@ class RunFolder:
         from benchmark.training import Checkpoint
 
         try:
-            with np.load(self._checkpoint, allow_pickle=False) as archive:
-                rows = json.loads(archive["rows"].tobytes())
-                arrays = [archive[f"array_{i}"] for i in range(len(archive.files) - 1)]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            data = self._checkpoint.read_bytes()
+        except OSError:
             return None
+        digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            rows = json.loads(archive["rows"].tobytes())
+            arrays = [archive[f"array_{i}"] for i in range(len(archive.files) - 1)]
         return Checkpoint(rows, arrays)
 
     def save_checkpoint(self, checkpoint: "Checkpoint") -> None:
@@ -200,7 +204,8 @@ class RunFolder:
         rows = np.frombuffer(json.dumps(checkpoint.rows).encode(), np.uint8)
         arrays = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
         np.savez(buffer, rows=rows, **arrays)
-        write_atomic(self._checkpoint, buffer.getbuffer())
+        content = buffer.getvalue()
+        write_atomic(self._checkpoint, hashlib.sha256(content).digest() + content)
 
     def write_history(self, spec: RunSpec, rows: list[dict[str, Any]]) -> None:
         """Write history.csv, one row per epoch."""
@@ -257,7 +262,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Forget the run, the record first."""
-        for name in ("run.json", "checkpoint.npz", *RUN_FILES, "log.txt"):
+        for name in ("run.json", "checkpoint", *RUN_FILES, "log.txt"):
             (self.path / name).unlink(missing_ok=True)
 
 
@@ -286,7 +291,7 @@ class Store:
     """The folder that `--output` names."""
 
     def __init__(self, output: str | Path) -> None:
-        self.path = Path(output)
+        self.path = Path(output).expanduser()
 
     def prepare(self) -> None:
         """Create the folder and see that it can be written to.
@@ -298,6 +303,9 @@ class Store:
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
             write_atomic(self.path / ".writable", "")
             (self.path / ".writable").unlink(missing_ok=True)
+            # What a killed command was writing.
+            for left_over in (*self.path.glob(".*.tmp"), *self.path.glob("figures/.*.tmp")):
+                left_over.unlink(missing_ok=True)
         except OSError as error:
             raise RequestError(
                 f"output {str(self.path)!r} cannot be written to ({error.strerror}): give a folder"
@@ -354,6 +362,19 @@ class Store:
         """Write environment.json."""
         write_atomic(self.path / "environment.json", json.dumps(facts, indent=1) + "\n")
 
+    def looks(self, specs: list[RunSpec]) -> dict[str, int]:
+        """Return the places in the palette that the runs recorded, by activation."""
+        records = (self.folder(spec.run).record() for spec in specs)
+        described = [record.get("activation") for record in records if record]
+        return {entry["name"]: entry["index"] for entry in described if entry}
+
+    def remove_figures(self, kinds: tuple[str, ...], keep: list[Path]) -> None:
+        """Remove the figures of these kinds that are not among those to keep."""
+        for kind in kinds:
+            for path in (self.path / "figures").glob(f"{kind}*.*"):
+                if path not in keep and path.suffix in (".png", ".svg"):
+                    path.unlink(missing_ok=True)
+
     def write_figure(self, name: str, formats: dict[str, bytes]) -> list[Path]:
         """Write figures/NAME.png and the like; return the paths."""
         folder = self.path / "figures"
@@ -366,8 +387,10 @@ class Store:
     def specs(self) -> list[RunSpec]:
         """Return the settings of the recorded runs: those that runs.csv lists, else all."""
         folders = sorted((self.path / "runs").glob("*/"))
-        with contextlib.suppress(OSError), open(self.path / "runs.csv", newline="") as file:
-            folders = [self.path / "runs" / row["run"] for row in csv.DictReader(file)]
+        with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
+            text = (self.path / "runs.csv").read_text(encoding="utf-8")
+            listed = [row["run"] for row in csv.DictReader(io.StringIO(text))]
+            folders = [self.path / "runs" / run for run in listed] or folders
         records = [RunFolder(path).record() for path in folders]
         return [RunSpec(**record["spec"]) for record in records if record]
 
@@ -399,6 +422,11 @@ class Store:
                 raise RequestError(
                     f"{str(self.path)!r} holds no results ({name} is missing): give the --output"
                     " folder of an earlier comparison"
+                ) from error
+            except ValueError as error:
+                raise RequestError(
+                    f"{str(self.path / name)!r} is damaged: `python -m benchmark report --output"
+                    f" {self.path}` makes it anew"
                 ) from error
         return frames[0], frames[1]
 

@@ -1,5 +1,6 @@
 """One run, from `RunSpec` to history. Importing this loads TensorFlow."""
 
+import contextlib
 import gc
 import math
 import time
@@ -14,6 +15,7 @@ import tensorflow as tf
 from benchmark.activations import Activation
 from benchmark.config import CLIP_VALUE, RunSpec
 from benchmark.datasets import Split
+from benchmark.errors import RequestError
 from benchmark.kernels import fused
 from benchmark.models import BUILDERS
 
@@ -22,6 +24,10 @@ CHUNK = 16
 EVALUATION_BATCH = 500
 
 Row = dict[str, float]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that this model cannot go on from, of another version of Keras for instance."""
 
 
 @dataclass
@@ -208,12 +214,14 @@ class Trainer:
         """Set every variable.
 
         Raises:
-            ValueError: the arrays are not those of this model and optimizer.
+            CheckpointError: the arrays are not those of this model and optimizer.
         """
         variables = self._variables()
         shapes = [tuple(variable.shape) for variable in variables]
         if shapes != [array.shape for array in arrays]:
-            raise ValueError("the checkpoint's arrays are not those of this model and optimizer")
+            raise CheckpointError(
+                "the checkpoint's arrays are not those of this model and optimizer"
+            )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
 
@@ -251,8 +259,47 @@ def train(
         on_steps: called now and then with the epoch, its steps done and its running loss.
 
     Raises:
-        ValueError: `resume` belongs to another model.
+        CheckpointError: `resume` belongs to another model.
     """
+    with keras_defaults():
+        return _train(spec, entry, data, resume, on_epoch, on_steps)
+
+
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Set Keras's global settings to its defaults, whatever the user's configuration says.
+
+    They decide the numbers: float32, channels last.
+
+    Raises:
+        RequestError: Keras runs on another backend than TensorFlow.
+    """
+    if keras.config.backend() != "tensorflow":
+        raise RequestError(
+            f"Keras runs on {keras.config.backend()!r} here: set KERAS_BACKEND=tensorflow"
+        )
+    kept = (
+        (keras.config.set_floatx, keras.config.floatx()),
+        (keras.config.set_image_data_format, keras.config.image_data_format()),
+        (keras.config.set_dtype_policy, keras.config.dtype_policy()),
+    )
+    try:
+        for (restore, _), value in zip(kept, ("float32", "channels_last", "float32")):
+            restore(value)
+        yield
+    finally:
+        for restore, value in kept:
+            restore(value)
+
+
+def _train(
+    spec: RunSpec,
+    entry: Activation,
+    data: Split,
+    resume: Checkpoint | None,
+    on_epoch: Callable[[Checkpoint], None],
+    on_steps: Callable[[int, int, float], None],
+) -> Outcome:
     height, width, channels = data.x_train.shape[1:]
     build = BUILDERS[spec.model]
     entry = compiled(entry) if spec.device == "CPU" else entry

@@ -1,6 +1,8 @@
+import functools
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cloudpickle
@@ -303,7 +305,8 @@ def test_register_in_one_line():
 
     entry = resolve("cubic-mean")
     assert entry.make is cubic_mean
-    assert entry.source_sha256
+    assert entry.is_user
+    assert len(plugins.fingerprint(entry)) == 64
     assert check(entry) == []
 
 
@@ -314,7 +317,9 @@ def test_registering_again_replaces():
     assert names().count("scaled") == 1
 
 
-@pytest.mark.parametrize("name", ["relu", "swish", "", "1st", "a b!", "x" * 41])
+@pytest.mark.parametrize(
+    "name", ["relu", "swish", "", "1st", "a b!", "x" * 41, "all", "NaN", "null"]
+)
 def test_names_that_cannot_be_registered(name):
     with pytest.raises(RequestError, match="cannot be used|is taken"):
         register_activation(name=name)(lambda x: x) if name else register_activation(" ")(
@@ -334,6 +339,7 @@ def test_names_that_cannot_be_registered(name):
         (lambda x: 1 / 0, "ZeroDivisionError"),
         (lambda x: x[..., :1], "returns shape"),
         (lambda x: "text", "text|raises|returns"),
+        (lambda x: x * float(tf.reduce_max(x)) / 30, "part of a graph"),
     ],
 )
 def test_check_names_what_is_wrong(function, message):
@@ -384,9 +390,94 @@ def test_plugin_travels_to_another_process(tmp_path):
 def test_plugin_hash_covers_its_helpers(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN)
-    before = plugins.load_plugin(path)[0].source_sha256
+    before = plugins.fingerprint(plugins.load_plugin(path)[0])
+    assert plugins.fingerprint(plugins.load_plugin(path)[0]) == before
     path.write_text(PLUGIN.replace("3.0", "4.0"))
-    assert plugins.load_plugin(path)[0].source_sha256 != before
+    assert plugins.fingerprint(plugins.load_plugin(path)[0]) != before
+
+
+def test_plugin_may_import_its_neighbour(tmp_path):
+    (tmp_path / "neighbour_of_mine.py").write_text("def twice(x):\n    return 2.0 * x\n")
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from pathlib import Path\nimport neighbour_of_mine\n"
+        "from benchmark import register_activation\nassert Path(__file__).name == 'mine.py'\n"
+        "@register_activation\ndef doubled(x):\n    return neighbour_of_mine.twice(x)\n"
+    )
+    (entry,) = plugins.load_plugin(path)
+    assert entry.modules[1:] == ("neighbour_of_mine",)
+    packed = tmp_path / "entries"
+    packed.write_bytes(plugins.pack([entry]))
+    code = (
+        "import sys, cloudpickle; (e,) = cloudpickle.loads(open(sys.argv[1], 'rb').read());"
+        "assert e.make(1.5) == 3.0"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(packed)]).returncode == 0
+    before = plugins.fingerprint(entry)
+    (tmp_path / "neighbour_of_mine.py").write_text("def twice(x):\n    return 3.0 * x\n")
+    del sys.modules["neighbour_of_mine"]
+    assert plugins.fingerprint(plugins.load_plugin(path)[0]) != before
+
+
+FACTOR = 1.0
+
+
+def scaled_by_global(x):
+    return FACTOR * x
+
+
+def test_fingerprint_covers_what_the_function_reaches(monkeypatch):
+    def scaled(factor):
+        return lambda x: factor * x
+
+    def of(function, **settings):
+        register_activation(name="mine", **settings)(function)
+        return plugins.fingerprint(resolve("mine"))
+
+    same = of(scaled(0.1))
+    assert of(scaled(0.1)) == same
+    assert of(scaled(0.9)) != same
+    assert of(scaled(0.1), initializer="he_normal") != same
+    assert of(scaled(np.ones(3))) != of(scaled(np.zeros(3)))
+    assert of(scaled(tf.Variable(1.0))) != of(scaled(tf.Variable(2.0)))
+    partial = functools.partial(tf.nn.leaky_relu, alpha=0.1)
+    again = functools.partial(tf.nn.leaky_relu, alpha=0.1)
+    assert of(partial) == of(again)
+    assert of(partial) != of(functools.partial(tf.nn.leaky_relu, alpha=0.2))
+    before = of(scaled_by_global)
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 2.0)
+    assert plugins.fingerprint(resolve("mine")) != before
+    assert plugins.fingerprint(resolve("relu")) == ""
+
+
+def test_fingerprint_is_the_same_in_another_process(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    (entry,) = plugins.load_plugin(path)
+    code = (
+        "import sys; from benchmark import plugins;"
+        "print(plugins.fingerprint(plugins.load_plugin(sys.argv[1])[0]))"
+    )
+    root = {"PYTHONPATH": str(Path(activations.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env={**os.environ, **root},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == plugins.fingerprint(entry)
+
+
+def test_what_cannot_be_sent_is_named():
+    lock = threading.Lock()
+
+    @register_activation
+    def guarded(x):
+        with lock:
+            return x
+
+    with pytest.raises(RequestError, match="'guarded' cannot be sent to a worker"):
+        plugins.pack([resolve("guarded")])
 
 
 @pytest.mark.parametrize(
@@ -395,6 +486,7 @@ def test_plugin_hash_covers_its_helpers(tmp_path):
         ("import nothing_like_it", "ModuleNotFoundError"),
         ("def broken(:", "SyntaxError"),
         ("x = 1", "registers no activation"),
+        ("import sys\nsys.exit('no')", "SystemExit: no"),
         ("from benchmark import register_activation\nregister_activation('relu')(abs)", "is taken"),
     ],
 )

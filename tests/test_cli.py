@@ -78,7 +78,7 @@ BAD = {
     "threads": (["--threads", "x"], "'x'"),
     "style": (["--style", "darc"], "did you mean dark"),
     "initializer": (["--initializer", "xavier"], "'xavier'"),
-    "option": (["--epoch", "3"], "--epoch"),
+    "option": (["--epoch", "3"], "did you mean --epochs"),
     "option without value": (["--epochs"], "--epochs"),
     "output": (["--output", "/proc/nothing"], "/proc/nothing"),
     "plugin missing": (["--plugin", "nowhere.py"], "nowhere.py"),
@@ -294,3 +294,15 @@ def test_peak_memory_is_this_runs_own():
     block = np.ones(20_000_000)
     assert environment.peak_memory_mb() > before + 100
     del block
+
+
+def test_how_to_go_on(monkeypatch, capfd):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli._COMMANDS, "compare", ("", interrupted, [cli._add_comparison]))
+    words = ["compare", "--fresh", "--output", "a b", "--epochs", "3"]
+    assert cli.main(words) == 130
+    line = capfd.readouterr().err.strip()
+    assert line.endswith("-m benchmark compare --output 'a b' --epochs 3")
+    assert "python" in line.split("to go on: ")[1].split()[0]

@@ -10,11 +10,22 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import api, cli, compare, load_results, register_activation, scheduling, store
+from benchmark import (
+    activations,
+    api,
+    cli,
+    compare,
+    load_results,
+    register_activation,
+    scheduling,
+    store,
+)
 from benchmark.errors import RequestError
+from benchmark.training import Checkpoint
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"dataset": "digits", "limit": 200, "epochs": 2, "seeds": 1}
@@ -213,6 +224,62 @@ def test_own_activation_that_is_wrong_is_named_before_training(tmp_path):
     assert not list(tmp_path.glob("runs/*/run.json"))
 
 
+def test_functions_not_asked_for_are_left_alone(tmp_path):
+    register_activation("broken_one")(lambda x: x * float("nan"))
+    results = compare(["relu"], output=tmp_path, jobs=1, **SMALL)
+    assert results.runs["status"].tolist() == ["complete"]
+
+
+def test_fresh_forgets_nothing_before_the_request_is_found_good(tmp_path, finished):
+    before = histories(finished)
+    register_activation("broken_one")(lambda x: x * float("nan"))
+    with pytest.raises(RequestError, match="broken_one"):
+        compare(["relu", "broken_one"], output=finished, jobs=1, fresh=True, **SMALL)
+    assert histories(finished) == before
+
+
+def test_wrong_request_creates_no_folder(tmp_path):
+    for wrong in ({"dataset": "mnits"}, {"dataset": "digits", "limit": 10**6}, {"style": "x"}):
+        with pytest.raises(RequestError):
+            compare(["relu"], output=tmp_path / "new", jobs=1, **wrong)
+    assert not (tmp_path / "new").exists()
+
+
+def test_data_folder_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCHMARK_DATA_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(RequestError, match="nowhere"):
+        compare(["relu"], "auto", output=tmp_path, jobs=1)
+
+
+def test_checkpoint_of_another_model_is_begun_anew(tmp_path, finished):
+    compare(["relu"], output=tmp_path, jobs=1, **SMALL)
+    folder = store.RunFolder(next(tmp_path.glob("runs/*")))
+    (folder.path / "run.json").unlink()
+    folder.save_checkpoint(Checkpoint([{"epoch": 1}], [np.zeros(3)]))
+    compare(["relu"], output=tmp_path, jobs=1, **SMALL)
+    assert folder.done()
+    assert histories(tmp_path).items() <= histories(finished).items()
+    assert "starting anew" in folder.log.read_text()
+
+
+def test_figures_of_an_earlier_request_go(tmp_path):
+    compare(["relu"], output=tmp_path, jobs=1, learning_rate=[0.001, 0.01], **SMALL)
+    both = {path.name for path in (tmp_path / "figures").glob("*.png")}
+    assert both == {f"{m}-{r}.png" for m in ("accuracy", "loss") for r in ("0.001", "0.01")}
+    compare(["relu"], output=tmp_path, jobs=1, **SMALL)
+    one = {path.name for path in (tmp_path / "figures").glob("*.png")}
+    assert one == {"accuracy.png", "loss.png"}
+
+
+def test_report_keeps_the_colour_of_a_users_activation(tmp_path):
+    register_activation("one_more")(lambda x: x)
+    compare(["one_more"], output=tmp_path, jobs=1, **SMALL)
+    figure = (tmp_path / "figures" / "accuracy.svg").read_bytes()
+    activations._user.clear()
+    api.rebuild(tmp_path)
+    assert (tmp_path / "figures" / "accuracy.svg").read_bytes() == figure
+
+
 def test_unknown_setting_is_refused(tmp_path):
     with pytest.raises(RequestError, match=r"'learningrate'.*learning_rate"):
         compare(["relu"], output=tmp_path, learningrate=0.1)
@@ -221,7 +288,6 @@ def test_unknown_setting_is_refused(tmp_path):
 def test_nothing_is_left_behind(tmp_path, finished):
     import keras
     import matplotlib
-    import numpy as np
 
     np.random.seed(5)
     state, backend = np.random.get_state()[1].copy(), matplotlib.get_backend()
@@ -373,6 +439,30 @@ def test_interrupt_stops_within_seconds_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "to go on:" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.8, 1.4, 2.0, 2.6, 3.5, 4.5])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_interrupt_at_start_up(tmp_path, seconds, jobs):
+    process = subprocess.Popen(
+        command(tmp_path, "--jobs", jobs),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    start = time.monotonic()
+    out, errors = process.communicate(timeout=100)
+    assert time.monotonic() - start < 10
+    assert process.returncode == 130, out
+    assert len(errors.strip().splitlines()) == 1, errors
+    line = errors.split("to go on: ")[1]
+    assert run(line, shell=True).returncode == 0
 
 
 @pytest.mark.slow

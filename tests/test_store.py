@@ -125,15 +125,16 @@ def test_checkpoint_comes_back_bit_for_bit(folder):
 
 def test_damaged_checkpoints_are_not_used(folder):
     folder.save_checkpoint(Checkpoint(ROWS, [np.arange(1000.0)]))
-    path = folder.path / "checkpoint.npz"
+    path = folder.path / "checkpoint"
     data = path.read_bytes()
     for length in (0, 10, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
         assert folder.checkpoint() is None
-    flipped = bytearray(data)
-    flipped[len(data) // 2] ^= 1
-    path.write_bytes(flipped)
-    assert folder.checkpoint() is None
+    for place in range(0, len(data), 97):
+        flipped = bytearray(data)
+        flipped[place] ^= 1
+        path.write_bytes(flipped)
+        assert folder.checkpoint() is None
     path.write_bytes(data)
     assert folder.checkpoint() is not None
 
@@ -233,3 +234,19 @@ def test_record_is_json_others_can_read(folder):
     record = json.loads((folder.path / "run.json").read_text())
     assert record["status"] == "complete"
     assert set(record["checksums"]) == {"history.csv", "predictions.csv"}
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"", b"\xff\xfe\x00", b"run\nnot-there\n"])
+def test_damaged_list_of_runs(folder, tmp_path, content):
+    finish(folder)
+    (tmp_path / "runs.csv").write_bytes(content)
+    kept = Store(tmp_path)
+    assert kept.specs() == ([] if b"not-there" in content else [SPEC])
+    (tmp_path / "history.csv").write_bytes(b"")
+    with pytest.raises(RequestError, match="is damaged"):
+        kept.tables()
+
+
+def test_home_is_understood(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Store("~/results").path == tmp_path / "results"

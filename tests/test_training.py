@@ -267,3 +267,18 @@ def test_compiled_activations_train_as_plain_ones_do(few, name, monkeypatch):
     plain = train(spec(name, epochs=3), resolve(name), few)
     for a, b in zip(ours.rows, plain.rows, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+
+
+def test_settings_of_keras_do_not_change_the_numbers(few):
+    plain = train(spec(), resolve("relu"), few)
+    kept = keras.config.floatx()
+    try:
+        keras.config.set_floatx("float16")
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        again = train(spec(), resolve("relu"), few)
+        assert keras.config.floatx() == "float16"
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_floatx(kept)
+        keras.config.set_dtype_policy("float32")
+    assert scores(again.rows) == scores(plain.rows)
