@@ -16,9 +16,9 @@ def fused(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], t
     kept for the backward pass. A function that XLA cannot compile is returned as it is. Repeated
     calls with a function return the same one, with what was compiled for it.
     """
-    forward = tf.function(function, jit_compile=True, reduce_retracing=True)
+    forward = tf.function(function, jit_compile=True)
 
-    @tf.function(jit_compile=True, reduce_retracing=True)
+    @tf.function(jit_compile=True)
     def backward(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(x)

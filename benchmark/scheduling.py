@@ -306,7 +306,15 @@ class LocalWorkers:
 
     def check(self, entries: bytes, spec: RunSpec) -> list[str]:
         """Check the user's activations in a worker; see `check_entries`."""
-        return self._client.submit(check_entries, entries, spec, pure=False).result()
+        from distributed import KilledWorker
+
+        try:
+            return self._client.submit(check_entries, entries, spec, pure=False).result()
+        except KilledWorker as error:
+            raise RequestError(
+                f"the check of your activations lost its worker {LOST_WORKERS} times: one of them"
+                " ends the process it runs in"
+            ) from error
 
     def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
         """Yield each task's record as it ends; a lost worker costs its run a retry."""

@@ -401,17 +401,21 @@ def die(x):
 
 @register_activation
 def deadly(x):
-    return tf.identity(x) if tf.executing_eagerly() else die(x)
+    return tf.identity(x) if tf.executing_eagerly() or len(x.shape) != RANK else die(x)
 """
+
+
+def kill_workers(tmp_path, rank):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(KILLS_ITS_WORKER.replace("RANK", str(rank)))
+    words = f"run_all.py --dataset digits --limit 100 --epochs 1 --seeds 1 --plugin {plugin}"
+    words += f" --activations deadly,relu --jobs 2 --output {tmp_path / 'out'}"
+    return run([sys.executable, *words.split()])
 
 
 @pytest.mark.slow
 def test_run_that_kills_its_workers_is_given_up(tmp_path):
-    plugin = tmp_path / "plugin.py"
-    plugin.write_text(KILLS_ITS_WORKER)
-    words = f"run_all.py --dataset digits --limit 100 --epochs 1 --seeds 1 --plugin {plugin}"
-    words += f" --activations deadly,relu --jobs 2 --output {tmp_path / 'out'}"
-    done = run([sys.executable, *words.split()])
+    done = kill_workers(tmp_path, rank=4)
     assert done.returncode == 1, done.stdout + done.stderr
     runs = load_results(tmp_path / "out").runs
     assert runs["status"].tolist() == ["failed", "complete"]
@@ -439,6 +443,14 @@ def test_interrupt_stops_within_seconds_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "to go on:" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_check_that_kills_its_workers_is_given_up(tmp_path):
+    done = kill_workers(tmp_path, rank=2)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "ends the process it runs in" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -139,3 +139,12 @@ def test_noise_shapes_are_left_to_keras():
         np.ones((200, 6), np.float32), training=True
     ).numpy()
     assert np.all(values == values[:, :1])
+
+
+def test_compiled_function_may_look_at_its_static_shape():
+    def by_rank(x):
+        return x * float(len(x.shape))
+
+    function = fused(by_rank)
+    for shape in ((1, 2), (3, 4, 5, 6), (2, 4, 5, 6), (7, 2)):
+        assert np.all(function(tf.ones(shape)) == float(len(shape)))
