@@ -275,6 +275,7 @@ def mish(x: Any) -> Any:
     aliases=("hard_swish",),
     formula="x min(max(x + 3, 0), 6) / 6",
     paper="Howard et al. 2019, arXiv:1905.02244, sec. 5.2",
+    recommended=HE,
 )
 def hard_silu(x: Any) -> Any:
     """Piecewise quadratic stand-in for SiLU."""
@@ -311,6 +312,7 @@ def relu6(x: Any) -> Any:
     formula="max(x, 0) + α (exp(min(x, 0) / α) - 1), α = 1 (where it is the same as ELU)",
     paper="Barron 2017, arXiv:1704.07483, eq. 2",
     parameters={"alpha": 1.0},
+    recommended=HE,
 )
 def celu(x: Any) -> Any:
     """Continuously differentiable ELU; with alpha 1, as in Keras, the same function as ELU."""
