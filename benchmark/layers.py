@@ -1,4 +1,7 @@
-"""Keras layers: dropout, and the activations with weights or noise. Importing this loads Keras."""
+"""Keras layers: faster convolution and dropout, activations with weights or noise.
+
+Importing this loads Keras.
+"""
 
 from typing import Any
 
@@ -85,6 +88,22 @@ class Maxout(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the layer."""
         return {**super().get_config(), "pieces": self.pieces}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Conv2D(keras.layers.Conv2D):
+    """Keras's convolution, its bias added so that the backward pass stays fast on a CPU.
+
+    Keras adds it with TensorFlow's BiasAdd, and oneDNN then takes the gradients of kernel and bias
+    in one operation, which needs about twice the time of the two taken apart.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Convolve, add the bias and apply the layer's activation."""
+        if not self.use_bias or self.data_format != "channels_last":
+            return super().call(inputs)
+        outputs = self.convolution_op(inputs, self.kernel)
+        return self.activation(tf.raw_ops.AddV2(x=outputs, y=tf.convert_to_tensor(self.bias)))
 
 
 def _kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:

@@ -41,7 +41,7 @@ class _Parts:
 
     def hidden(self, number: int, kind: Callable[..., Any], units: int, **options: Any) -> list:
         """Return a layer of `units` outputs and its activation."""
-        name = f"{'conv' if kind is keras.layers.Conv2D else 'dense'}_{number}"
+        name = f"{'conv' if kind is layers.Conv2D else 'dense'}_{number}"
         return [
             kind(
                 units * self._entry.pieces,
@@ -81,7 +81,7 @@ def build_cnn(
     `dropout=False` leaves the dropout layers out.
     """
     parts = _Parts(entry, seed, initializer)
-    conv = keras.layers.Conv2D
+    conv = layers.Conv2D
     stack = [
         *parts.hidden(1, conv, 32, kernel_size=3),
         *parts.hidden(2, conv, 64, kernel_size=3),

@@ -148,3 +148,32 @@ def test_compiled_function_may_look_at_its_static_shape():
     function = fused(by_rank)
     for shape in ((1, 2), (3, 4, 5, 6), (2, 4, 5, 6), (7, 2)):
         assert np.all(function(tf.ones(shape)) == float(len(shape)))
+
+
+@pytest.mark.parametrize("options", [{}, {"use_bias": False}, {"activation": "tanh"}])
+def test_convolution_is_that_of_keras(options):
+    x = tf.random.stateless_normal((4, 9, 8, 3), (1, 2))
+    upstream = tf.random.stateless_normal((4, 7, 6, 5), (3, 4))
+    ours, keras_own = (
+        kind(5, 3, bias_initializer="ones", **options)
+        for kind in (layers.Conv2D, keras.layers.Conv2D)
+    )
+    gradients = []
+    for layer in (ours, keras_own):
+        layer.build(x.shape)
+        layer.set_weights(ours.get_weights())
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = layer(x)
+        wanted = [x, *layer.trainable_variables]
+        gradients.append([value, *tape.gradient(value, wanted, upstream)])
+    for mine, theirs in zip(*gradients, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_convolution_saves_and_loads(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3)])
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    x = np.ones((2, 8, 8, 1), np.float32)
+    assert np.array_equal(model(x), again(x))
