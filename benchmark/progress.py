@@ -20,6 +20,8 @@ from benchmark.config import GRID, RunSpec
 _LINE_SECONDS = 2.0
 # Imports and tracing of one run, for the first guess of the time left.
 _START_SECONDS = 4.0
+# Of training seen, before its speed is believed: the first epoch's end holds tracing too.
+_ENOUGH_SECONDS = 3.0
 
 
 @contextlib.contextmanager
@@ -114,7 +116,7 @@ class Work:
         paces = [pace for pace in list(self._paces.values()) if pace.first]
         seconds = sum(pace.last[0] - pace.first[0] for pace in paces)
         steps = sum(pace.last[1] - pace.first[1] for pace in paces)
-        if steps and seconds:
+        if steps and seconds > _ENOUGH_SECONDS:
             starting = sum(pace.first[0] - pace.begun for pace in paces) / len(paces)
             work = (self.total - self.finished) * seconds / steps
         else:

@@ -280,6 +280,17 @@ def test_report_keeps_the_colour_of_a_users_activation(tmp_path):
     assert (tmp_path / "figures" / "accuracy.svg").read_bytes() == figure
 
 
+def test_article_preset_end_to_end(tmp_path):
+    settings = {**SMALL, "epochs": 2, "preset": "article"}
+    _, runs = compare(["relu"], output=tmp_path, jobs=1, **settings)
+    (run,) = runs.to_dict("records")
+    assert (run["validation"], run["loss_function"]) == ("test", "binary_crossentropy")
+    # The test set is the validation set, and both accuracies stand side by side.
+    assert run["val_accuracy"] == run["test_accuracy"]
+    assert run["val_loss"] == run["test_loss"]
+    assert run["test_binary_accuracy"] == run["val_binary_accuracy"] > run["test_accuracy"]
+
+
 def test_unknown_setting_is_refused(tmp_path):
     with pytest.raises(RequestError, match=r"'learningrate'.*learning_rate"):
         compare(["relu"], output=tmp_path, learningrate=0.1)
