@@ -303,9 +303,6 @@ class Store:
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
             write_atomic(self.path / ".writable", "")
             (self.path / ".writable").unlink(missing_ok=True)
-            # What a killed command was writing.
-            for left_over in (*self.path.glob(".*.tmp"), *self.path.glob("figures/.*.tmp")):
-                left_over.unlink(missing_ok=True)
         except OSError as error:
             raise RequestError(
                 f"output {str(self.path)!r} cannot be written to ({error.strerror}): give a folder"
@@ -330,6 +327,9 @@ class Store:
                 " another folder with --output"
             ) from error
         try:
+            # What a killed command was writing.
+            for left_over in (*self.path.glob(".*.tmp"), *self.path.glob("figures/.*.tmp")):
+                left_over.unlink(missing_ok=True)
             yield
         finally:
             lock.release()

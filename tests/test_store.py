@@ -160,6 +160,16 @@ def test_left_over_temporary_files_go(folder):
         assert not list(folder.path.glob(".*.tmp"))
 
 
+def test_left_over_tables_go_under_the_lock_only(tmp_path):
+    kept = Store(tmp_path)
+    kept.prepare()
+    (tmp_path / ".runs.csv.123.tmp").write_text("half")
+    kept.prepare()
+    assert (tmp_path / ".runs.csv.123.tmp").exists()
+    with kept.lock():
+        assert not (tmp_path / ".runs.csv.123.tmp").exists()
+
+
 def test_second_command_is_refused(tmp_path):
     kept = Store(tmp_path)
     kept.prepare()
