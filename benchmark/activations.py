@@ -8,8 +8,7 @@ import importlib
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -503,17 +502,6 @@ def add_entry(entry: Activation) -> None:
 def user_entries() -> list[Activation]:
     """Return the entries that are not the catalogue's own."""
     return list(_user.values())
-
-
-@contextmanager
-def user_entries_kept() -> Iterator[None]:
-    """Undo registrations made inside the block."""
-    before = dict(_user)
-    try:
-        yield
-    finally:
-        _user.clear()
-        _user.update(before)
 
 
 def custom_objects() -> dict[str, Any]:

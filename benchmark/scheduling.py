@@ -60,6 +60,11 @@ def configure_once(threads: int, device: str, deterministic: bool) -> bool:
     return configure(threads, gpu, deterministic)
 
 
+def _configure(spec: RunSpec) -> None:
+    if not configure_once(spec.threads, spec.device, spec.deterministic):
+        raise RuntimeError("TensorFlow was in use in this process before its settings were made")
+
+
 def _worker_number() -> int:
     """Return the number of this local worker, which picks its GPU; 0 without workers."""
     from distributed import get_worker
@@ -96,7 +101,7 @@ def check_entries(entries: bytes, spec: RunSpec) -> list[str]:
         RequestError: one of them cannot be trained with.
     """
     with _output_into(os.devnull):
-        configure_once(spec.threads, spec.device, spec.deterministic)
+        _configure(spec)
         return [warning for entry in plugins.unpack(entries) for warning in plugins.check(entry)]
 
 
@@ -125,8 +130,8 @@ def _execute(task: Task, folder: RunFolder, log: Any, report: Callable, facts: d
     _say(log, f"run {spec.run}, process {os.getpid()}")
     try:
         reset_peak_memory()
+        _configure(spec)
         plugins.unpack(task.entries)
-        configure_once(spec.threads, spec.device, spec.deterministic)
         from benchmark.training import CheckpointError, train
 
         sha256, data = _split(task.located, spec.validation, spec.limit)
@@ -225,7 +230,7 @@ def _interrupts_kept() -> Iterator[Callable[[], None]]:
     try:
         yield stop_if_asked
     finally:
-        signal.signal(signal.SIGINT, kept)
+        signal.signal(signal.SIGINT, kept or signal.SIG_DFL)
 
 
 @contextlib.contextmanager

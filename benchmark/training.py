@@ -68,22 +68,13 @@ def configure(threads: int = 1, gpu: int | None = None, deterministic: bool = Fa
 
     Returns False where TensorFlow already runs in this process with other settings.
     """
-    config = tf.config
+    config, threading = tf.config, tf.config.threading
     try:
-        threading = config.threading
-        pairs = (
-            (
-                threading.get_intra_op_parallelism_threads,
-                threading.set_intra_op_parallelism_threads,
-            ),
-            (
-                threading.get_inter_op_parallelism_threads,
-                threading.set_inter_op_parallelism_threads,
-            ),
-        )
-        for get, set_to in pairs:
-            if get() != threads:
-                set_to(threads)
+        # Setting what is set already is refused once TensorFlow runs.
+        if threading.get_intra_op_parallelism_threads() != threads:
+            threading.set_intra_op_parallelism_threads(threads)
+        if threading.get_inter_op_parallelism_threads() != threads:
+            threading.set_inter_op_parallelism_threads(threads)
         gpus = config.list_physical_devices("GPU")
         if gpus:
             chosen = [] if gpu is None else [gpus[gpu % len(gpus)]]
@@ -134,11 +125,6 @@ class Trainer:
         graph = tf.function(jit_compile=spec.device == "GPU")
         self._train = graph(self._train_steps)
         self._evaluate = graph(self._evaluate_batch)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of batches in an epoch, the last one may be smaller."""
-        return math.ceil(len(self._data.x_train) / self.spec.batch_size)
 
     def _scores(self, labels: Any, probabilities: Any) -> tuple[Any, Any, Any]:
         """Return loss (batch,), right or not (batch,) and binary accuracy (batch,), float64."""
