@@ -476,7 +476,8 @@ def test_check_that_kills_its_workers_is_given_up(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("seconds", "jobs"), [(0.8, 2), (1.5, 2), (2.5, 2), (4, 2), (1.5, 1), (3.5, 1)]
+    ("seconds", "jobs"),
+    [(0.8, 2), (1.2, 2), (1.5, 2), (1.8, 2), (2.5, 2), (4, 2), (1.5, 1), (3.5, 1)],
 )
 def test_interrupt_at_start_up(tmp_path, seconds, jobs):
     process = started(command(tmp_path, "--jobs", str(jobs)))
