@@ -74,7 +74,8 @@ def compare(
         style: of the figures, "light" or "dark".
         console: where progress is shown; by default standard output.
         **settings: `loss`, `model`, `optimizer`, `learning_rate`, `batch_size` (a value or a list
-            each), `limit`, `initializer`, `preset`, `threads`, `deterministic`.
+            each), `limit`, `initializer`, `preset`, `threads`, `deterministic`,
+            `precision`.
 
     Returns:
         The epochs and the runs as DataFrames. A run that crashed has status "failed", one whose
@@ -158,7 +159,7 @@ def _run_missing(
         console,
         f"{_count(len(job.specs), 'run')}: {_count(len(names), 'activation')} on"
         f" {job.data.name} ({job.located.origin}), {_count(first.epochs, 'epoch')} each;"
-        f" {len(job.specs) - len(tasks)} already done. Device: {first.device}.",
+        f" {len(job.specs) - len(tasks)} already done. Device: {first.device}, {first.precision}.",
     )
     if tasks:
         store.write_environment(described)
@@ -262,6 +263,6 @@ def rebuild(output: str | Path, style: str = "light", console: "Console | None" 
         raise unknown("style", style, STYLES)
     with store.lock():
         figures = report.write(store, specs, style)
-        _, runs = store.tables()
+        runs = store.table("runs.csv")
     with screen(console) as shown:
         _show_end(shown, store, runs, figures)

@@ -28,12 +28,11 @@ def looks(recorded: dict[str, int] | None = None) -> dict[str, LineLook]:
 
 def write(store: Store, specs: list[RunSpec], style: str = "light") -> list[Path]:
     """Write the tables, the figures and report.html of these runs; return the figures' paths."""
-    store.write_tables(specs)
+    places = store.write_tables(specs)
     history, runs = store.tables()
     summary = statistics.summarise(runs)
     store.write_table("summary.csv", summary)
-    colours = looks(store.looks(specs))
-    figures = write_figures(store, history, runs, colours, style)
+    figures = write_figures(store, history, runs, looks(places), style)
     store.remove_figures(tuple(metric for metric, _ in FIGURES), keep=figures)
     page = _page(summary, [path for path in figures if path.suffix == ".svg"])
     store.write_text("report.html", page)

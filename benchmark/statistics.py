@@ -15,6 +15,7 @@ SETTINGS = [
     "limit",
     "initializer",
     "validation",
+    "precision",
 ]
 METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
 SUMMARY_METRICS = ["test_accuracy", "test_loss", "val_accuracy", "val_loss", "seconds_per_epoch"]
@@ -55,8 +56,7 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     grouped = table.groupby(keys, sort=False, dropna=False)
     frame = grouped.agg(n_seeds=("seed", "nunique")).reset_index()
     # Where one seed has diverged there is no mean: that of the others would flatter.
-    missing = table[METRICS].isna().assign(**{key: table[key] for key in keys})
-    undefined = missing.groupby(keys, sort=False, dropna=False)[METRICS].any()
+    undefined = grouped[METRICS].count().lt(grouped.size(), axis=0)
     # An infinite loss gives an infinite mean and an undefined deviation; neither is a mishap.
     with np.errstate(invalid="ignore"):
         for metric in METRICS:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,7 @@ SETTINGS = (
     "threads",
     "device",
     "deterministic",
+    "precision",
 )
 RUN_COLUMNS = (
     *("run", "dataset", "model", "activation", "optimizer", "learning_rate", "loss_function"),
@@ -73,6 +75,7 @@ _DIGEST_BYTES = 32
 RUN_FILES = ("history.csv", "predictions.csv")
 # Scores that only the binary cross-entropy of the source's protocol calls for.
 _BINARY_LOSS = "binary_crossentropy"
+_to_be_quoted = re.compile('[,"\r\n]').search
 
 
 def cell(value: Any) -> str:
@@ -85,7 +88,7 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
     text = str(value)
-    if any(mark in text for mark in ',"\r\n'):
+    if _to_be_quoted(text):
         return '"' + text.replace('"', '""') + '"'
     return text
 
@@ -124,7 +127,7 @@ def _seal(record: dict[str, Any]) -> str:
 
 def spec_columns(spec: RunSpec) -> dict[str, Any]:
     """Return the settings of a run under the names they have in the tables."""
-    fields = dataclasses.asdict(spec)
+    fields = dict(vars(spec))
     fields["loss_function"] = fields.pop("loss")
     fields["epochs_asked"] = fields.pop("epochs")
     return {**fields, "run": spec.run}
@@ -338,16 +341,25 @@ class Store:
         """Return the folder of the run of that name."""
         return RunFolder(self.path / "runs" / run)
 
-    def write_tables(self, specs: list[RunSpec]) -> None:
-        """Write history.csv and runs.csv for these runs, finished or not."""
+    def write_tables(self, specs: list[RunSpec]) -> dict[str, int]:
+        """Write history.csv and runs.csv for these runs, finished or not.
+
+        Returns the places in the palette that the runs recorded, by activation.
+        """
         header = ",".join(HISTORY_COLUMNS) + "\n"
-        bodies, rows = [header], []
+        bodies, rows, places = [header], [], {}
+        # One pass that keeps no record: among thousands, reading them is what takes the time.
         for spec in specs:
-            folder = self.folder(spec.run)
-            bodies.append(_history_text(folder.path).removeprefix(header))
-            rows.append(_run_row(spec, folder.record(), _epochs_recorded(folder.path)))
+            settings = spec_columns(spec)
+            folder = self.folder(settings["run"])
+            record, history = folder.record(), _history_text(folder.path)
+            bodies.append(history.removeprefix(header))
+            rows.append(_run_row(settings, record, _epochs_in(history)))
+            if record and record.get("activation"):
+                places[record["activation"]["name"]] = record["activation"]["index"]
         write_atomic(self.path / "history.csv", "".join(bodies))
         write_atomic(self.path / "runs.csv", csv_text(RUN_COLUMNS, rows))
+        return places
 
     def write_table(self, name: str, frame: "pd.DataFrame") -> None:
         """Write a DataFrame as CSV: no index column, floats as in the other tables."""
@@ -361,12 +373,6 @@ class Store:
     def write_environment(self, facts: dict[str, Any]) -> None:
         """Write environment.json."""
         write_atomic(self.path / "environment.json", json.dumps(facts, indent=1) + "\n")
-
-    def looks(self, specs: list[RunSpec]) -> dict[str, int]:
-        """Return the places in the palette that the runs recorded, by activation."""
-        records = (self.folder(spec.run).record() for spec in specs)
-        described = [record.get("activation") for record in records if record]
-        return {entry["name"]: entry["index"] for entry in described if entry}
 
     def remove_figures(self, kinds: tuple[str, ...], keep: list[Path]) -> None:
         """Remove the figures of these kinds that are not among those to keep."""
@@ -386,12 +392,13 @@ class Store:
 
     def specs(self) -> list[RunSpec]:
         """Return the settings of the recorded runs: those that runs.csv lists, else all."""
-        folders = sorted((self.path / "runs").glob("*/"))
+        folders = []
         with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
             text = (self.path / "runs.csv").read_text(encoding="utf-8")
             listed = [row["run"] for row in csv.DictReader(io.StringIO(text))]
-            folders = [self.path / "runs" / run for run in listed] or folders
-        records = [RunFolder(path).record() for path in folders]
+            folders = [self.path / "runs" / run for run in listed]
+        folders = folders or sorted((self.path / "runs").glob("*/"))
+        records = (RunFolder(path).record() for path in folders)
         return [RunSpec(**record["spec"]) for record in records if record]
 
     def run_states(self) -> list[tuple[str, str, int]]:
@@ -403,7 +410,7 @@ class Store:
             status = record["status"] if record else "unfinished"
             if status in DONE and not folder.done():
                 status = "damaged"
-            states.append((path.name, status, _epochs_recorded(path)))
+            states.append((path.name, status, _epochs_in(_history_text(path))))
         return states
 
     def tables(self) -> tuple["pd.DataFrame", "pd.DataFrame"]:
@@ -412,38 +419,45 @@ class Store:
         Raises:
             RequestError: the folder holds no results.
         """
+        return self.table("history.csv"), self.table("runs.csv")
+
+    def table(self, name: str) -> "pd.DataFrame":
+        """Read one of the tables.
+
+        Raises:
+            RequestError: it is missing or damaged.
+        """
         import pandas as pd
 
-        frames = []
-        for name in ("history.csv", "runs.csv"):
-            try:
-                frames.append(pd.read_csv(self.path / name))
-            except FileNotFoundError as error:
-                raise RequestError(
-                    f"{str(self.path)!r} holds no results ({name} is missing): give the --output"
-                    " folder of an earlier comparison"
-                ) from error
-            except ValueError as error:
-                raise RequestError(
-                    f"{str(self.path / name)!r} is damaged: `python -m benchmark report --output"
-                    f" {self.path}` makes it anew"
-                ) from error
-        return frames[0], frames[1]
+        try:
+            return pd.read_csv(self.path / name)
+        except FileNotFoundError as error:
+            raise RequestError(
+                f"{str(self.path)!r} holds no results ({name} is missing): give the --output"
+                " folder of an earlier comparison"
+            ) from error
+        except ValueError as error:
+            raise RequestError(
+                f"{str(self.path / name)!r} is damaged: `python -m benchmark report --output"
+                f" {self.path}` makes it anew"
+            ) from error
 
 
 def _history_text(folder: Path) -> str:
     try:
-        return (folder / "history.csv").read_text()
+        return (folder / "history.csv").read_text(encoding="utf-8")
     except OSError:
         return ""
 
 
-def _epochs_recorded(folder: Path) -> int:
-    return max(_history_text(folder).count("\n") - 1, 0)
+def _epochs_in(history: str) -> int:
+    return max(history.count("\n") - 1, 0)
 
 
-def _run_row(spec: RunSpec, record: dict[str, Any] | None, epochs: int) -> dict[str, Any]:
-    row = {**spec_columns(spec), "status": "unfinished", "epochs": epochs}
+def _run_row(
+    settings: dict[str, Any], record: dict[str, Any] | None, epochs: int
+) -> dict[str, Any]:
+    row = {**settings, "status": "unfinished", "epochs": epochs}
     if record:
         row |= record.get("scores", {})
         row |= {name: record.get(name) for name in ("status", "error", "parameters")}

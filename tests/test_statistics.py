@@ -9,13 +9,13 @@ from benchmark import statistics
 
 RUNS = """run,dataset,model,activation,optimizer,learning_rate,loss_function,seed,status,\
 test_accuracy,test_loss,val_accuracy,val_loss,seconds_per_epoch,batch_size,epochs_asked,limit,\
-initializer,validation
-a0,digits,cnn,relu,adam,0.001,ce,0,complete,0.9,0.3,0.91,0.31,1.0,128,2,,article,holdout
-a1,digits,cnn,relu,adam,0.001,ce,1,complete,0.8,0.5,0.81,0.51,3.0,128,2,,article,holdout
-a2,digits,cnn,relu,adam,0.001,ce,2,diverged,,,0.1,,2.0,128,2,,article,holdout
-b0,digits,cnn,elu,adam,0.001,ce,0,complete,0.7,0.6,0.71,0.61,1.5,128,2,,article,holdout
-b1,digits,cnn,elu,adam,0.001,ce,1,failed,,,,,,128,2,,article,holdout
-c0,digits,cnn,elu,adam,0.01,ce,0,complete,0.6,0.7,0.61,0.71,1.5,128,2,,article,holdout
+initializer,validation,precision
+a0,digits,cnn,relu,adam,0.001,ce,0,complete,0.9,0.3,0.91,0.31,1.0,128,2,,article,holdout,float32
+a1,digits,cnn,relu,adam,0.001,ce,1,complete,0.8,0.5,0.81,0.51,3.0,128,2,,article,holdout,float32
+a2,digits,cnn,relu,adam,0.001,ce,2,diverged,,,0.1,,2.0,128,2,,article,holdout,float32
+b0,digits,cnn,elu,adam,0.001,ce,0,complete,0.7,0.6,0.71,0.61,1.5,128,2,,article,holdout,float32
+b1,digits,cnn,elu,adam,0.001,ce,1,failed,,,,,,128,2,,article,holdout,float32
+c0,digits,cnn,elu,adam,0.01,ce,0,complete,0.6,0.7,0.61,0.71,1.5,128,2,,article,holdout,float32
 """
 HISTORY = """dataset,model,activation,optimizer,learning_rate,loss_function,seed,epoch,loss,\
 accuracy,val_loss,val_accuracy,seconds,run
@@ -91,3 +91,47 @@ def test_infinite_losses_are_no_warning(runs):
 def test_empty_history(runs):
     history = pd.read_csv(io.StringIO(HISTORY)).iloc[:0]
     assert statistics.curves(history, runs).empty
+
+
+def random_tables(draw):
+    """Return runs of two settings, some of whose epochs are missing, infinite or NaN."""
+    runs, history = [], []
+    for number in range(12):
+        run = {
+            **{"run": f"r{number}", "dataset": "digits", "model": "cnn", "optimizer": "adam"},
+            **{"activation": str(draw.choice(["relu", "elu"])), "learning_rate": 0.001},
+            **{"loss_function": "ce", "seed": int(draw.integers(4))},
+        }
+        limit = draw.choice([np.nan, 100.0])
+        rest = {"batch_size": 128, "epochs_asked": 3, "initializer": "article"}
+        runs.append(
+            {**run, **rest, "limit": limit, "validation": "holdout", "precision": "float32"}
+        )
+        for epoch in range(1, int(draw.integers(1, 5))):
+            values = draw.choice([*draw.random(6), np.nan, np.inf], len(statistics.METRICS))
+            history.append({**run, "epoch": epoch, **dict(zip(statistics.METRICS, values))})
+    return pd.DataFrame(history), pd.DataFrame(runs)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_curves_agree_with_numpy_group_by_group(seed):
+    history, runs = random_tables(np.random.default_rng(seed))
+    limits = dict(zip(runs["run"], runs["limit"].fillna(-1)))
+    groups = {}
+    for row in history.to_dict("records"):
+        key = limits[row["run"]], row["activation"], row["epoch"]
+        groups.setdefault(key, []).append(row)
+    curves = statistics.curves(history, runs)
+    found = zip(curves["limit"].fillna(-1), curves["activation"], curves["epoch"])
+    assert list(found) == list(groups), "in the order of their first rows"
+    for (_, row), rows in zip(curves.iterrows(), groups.values()):
+        assert row["n_seeds"] == len({each["seed"] for each in rows})
+        for metric in statistics.METRICS:
+            values = np.array([each[metric] for each in rows])
+            with np.errstate(invalid="ignore"):
+                # No deviation, of one seed or with infinite values, is no band.
+                present = values[~np.isnan(values)]
+                spread = np.nan_to_num(present.std(ddof=1)) if len(present) > 1 else 0.0
+                expected = values.mean() + np.array([0, -1, 1]) * spread
+            parts = row[[f"{metric}_{part}" for part in ("mean", "low", "high")]].to_numpy(float)
+            np.testing.assert_allclose(parts, expected, rtol=1e-12)

@@ -59,6 +59,11 @@ def test_cells():
     assert csv_text("abcde", rows) == 'a,b,c,d,e\n,"say ""x"", y",0.1,True,\n'
 
 
+@pytest.mark.parametrize("text", ["a,b", 'a"b', "a\nb", "a\rb", '"'])
+def test_cells_that_need_quotes_have_them(text):
+    assert csv_text("a", [{"a": text}]) == 'a\n"' + text.replace('"', '""') + '"\n'
+
+
 def test_history_has_the_contracts_columns(folder):
     folder.write_history(SPEC, ROWS)
     frame = pd.read_csv(folder.path / "history.csv")
@@ -217,6 +222,87 @@ def test_tables(folder, tmp_path):
     assert runs["test_binary_accuracy"].isna().all()
     assert kept.specs() == [SPEC, failed]
     assert sorted(state[1] for state in kept.run_states()) == ["complete", "failed", "unfinished"]
+
+
+def entry(name, index):
+    return {"activation": {"name": name, "index": index}}
+
+
+def test_tables_to_the_byte(tmp_path):
+    kept = Store(tmp_path)
+    kept.prepare()
+    names = ("relu", "elu", "tanh", "selu", 'my, "own"')
+    specs = [dataclasses.replace(SPEC, activation=name) for name in names]
+    complete, unfinished, failed, damaged, diverged = specs
+    folders = [kept.folder(spec.run) for spec in specs]
+    for folder in folders:
+        folder.path.mkdir()
+    facts = {"data": {"origin": "here, é"}, "peak_memory_mb": 1.5}
+    folders[0].finish(complete, OUTCOME, np.array([3, 2]), {**facts, **entry("relu", 1)})
+    folders[1].write_history(unfinished, ROWS[:1])
+    folders[2].fail(failed, 'ValueError: "a"\nb', {})
+    folders[3].finish(damaged, OUTCOME, np.array([3, 2]), {**facts, **entry("selu", 4)})
+    text = (folders[3].path / "run.json").read_text()
+    (folders[3].path / "run.json").write_text(text.replace(" 42,", " 43,"))
+    lost = {"loss": float("inf"), "val_loss": float("nan")}
+    nothing = Outcome("diverged", [{**ROWS[0], **lost}], {}, np.zeros(0), np.zeros(0), 42)
+    folders[4].finish(diverged, nothing, np.zeros(0), {**facts, **entry('my, "own"', 21)})
+
+    assert kept.write_tables(specs) == {"relu": 1, 'my, "own"': 21}
+
+    adam, cross = "adam,0.001,categorical_crossentropy,0", "categorical_crossentropy"
+    own = '"my, ""own"""'
+    own_run = f'"{diverged.run.replace(chr(34), chr(34) * 2)}"'
+    first, second = "0.43333333333333335,0.3333333333333333,2.0,0.5", "0.7666666666666666"
+    assert (tmp_path / "history.csv").read_text(encoding="utf-8").splitlines() == [
+        ",".join(HISTORY_COLUMNS),
+        f"digits,cnn,relu,{adam},1,{first},0.25,{complete.run}",
+        f"digits,cnn,relu,{adam},2,{second},0.3333333333333333,2.0,0.5,0.5,{complete.run}",
+        f"digits,cnn,elu,{adam},1,{first},0.25,{unfinished.run}",
+        f"digits,cnn,selu,{adam},1,{first},0.25,{damaged.run}",
+        f"digits,cnn,selu,{adam},2,{second},0.3333333333333333,2.0,0.5,0.5,{damaged.run}",
+        f"digits,cnn,{own},{adam},1,inf,0.3333333333333333,nan,0.5,0.25,{own_run}",
+    ]
+    settings = ",,,128,2,,article,holdout,1,CPU,False,float32"
+    scores = f"{second},0.3333333333333333,2.0,0.5,0.7,0.5,0.75,0.375,1.5"
+    lost_scores = "inf,0.3333333333333333,nan,0.5,,,0.25,0.25,1.5"
+    assert (tmp_path / "runs.csv").read_text(encoding="utf-8").split("\n", 1)[1] == (
+        f"{complete.run},digits,cnn,relu,adam,0.001,{cross},0,complete,2,{scores},{settings},42,,"
+        '"here, é",,\n'
+        f"{unfinished.run},digits,cnn,elu,adam,0.001,{cross},0,unfinished,1,,,,,,,,,,{settings},"
+        ",,,,\n"
+        f"{failed.run},digits,cnn,tanh,adam,0.001,{cross},0,failed,0,,,,,,,,,,{settings},"
+        ',,,,"ValueError: ""a""\nb"\n'
+        f"{damaged.run},digits,cnn,selu,adam,0.001,{cross},0,unfinished,2,,,,,,,,,,{settings},"
+        ",,,,\n"
+        f"{own_run},digits,cnn,{own},adam,0.001,{cross},0,diverged,1,{lost_scores},{settings},42,,"
+        '"here, é",,\n'
+    )
+
+
+def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
+    kept = Store(tmp_path)
+    kept.prepare()
+    specs = [dataclasses.replace(SPEC, seed=seed) for seed in range(4)]
+    for spec in specs:
+        kept.folder(spec.run).path.mkdir()
+        kept.folder(spec.run).finish(spec, OUTCOME, np.array([3, 2]), {})
+    assert kept.specs() == specs
+    # Damage after that look at the records is noticed: nothing is remembered.
+    path = kept.folder(specs[2].run).path / "run.json"
+    path.write_text(path.read_text().replace('"test_accuracy": 0.5', '"test_accuracy": 0.9'))
+    read, sealed = [], []
+    record, seal = store.RunFolder.record, store._seal
+    monkeypatch.setattr(
+        store.RunFolder, "record", lambda folder: read.append(folder.path.name) or record(folder)
+    )
+    monkeypatch.setattr(store, "_seal", lambda content: sealed.append(content) or seal(content))
+    kept.write_tables(specs)
+    assert read == [spec.run for spec in specs]
+    assert [content["run"] for content in sealed] == read
+    runs = kept.tables()[1]
+    assert runs["status"].tolist() == ["complete", "complete", "unfinished", "complete"]
+    assert runs["test_accuracy"].isna().tolist() == [False, False, True, False]
 
 
 def test_binary_scores_beside_binary_cross_entropy(tmp_path):
