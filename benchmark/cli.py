@@ -81,6 +81,11 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     )
     add("--jobs", help="runs at once (default: as many as keep cores or GPUs busy)")
     add("--threads", default="1", help="threads of each run (default: 1)")
+    add(
+        "--precision",
+        default="float32",
+        help="float32 (default), mixed_bfloat16 or mixed_float16; never reduced unless asked for",
+    )
     add("--deterministic", action="store_true", help="repeatable bit for bit on a GPU too, slower")
     _add_plugin(parser)
     _add_output(parser)

@@ -1,6 +1,5 @@
 """What a run is (`RunSpec`), the presets, and how a request expands into runs."""
 
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -16,8 +15,9 @@ MODELS = ("cnn", "mlp")
 OPTIMIZERS = ("adam", "sgd", "momentum", "rmsprop", "adagrad")
 LOSSES = ("categorical_crossentropy", "binary_crossentropy", "mean_squared_error")
 INITIALIZERS = ("article", "shared", "recommended")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Raised when the same settings would give other numbers than before.
-PROTOCOL = 1
+PROTOCOL = 2
 CLIP_VALUE = 0.5
 
 
@@ -27,8 +27,9 @@ class RunSpec:
 
     `limit` is the number of training examples kept (None: all); `validation` is "holdout" (the
     last 20 % of these) or "test" (the source script's own protocol); `threads` counts the
-    TensorFlow threads; `device` is "CPU" or "GPU"; `data_sha256` and `activation_sha256` are
-    hashes of pixels with labels, and of a user's activation source.
+    TensorFlow threads; `device` is "CPU" or "GPU"; `precision` is Keras's dtype policy;
+    `data_sha256` and `activation_sha256` are hashes of pixels with labels, and of a user's
+    activation source.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class RunSpec:
     threads: int = 1
     device: str = "CPU"
     deterministic: bool = False
+    precision: str = "float32"
     data_sha256: str = ""
     activation_sha256: str = ""
 
@@ -56,6 +58,7 @@ class RunSpec:
         _one_of("initializer", self.initializer, INITIALIZERS)
         _one_of("validation", self.validation, ("holdout", "test"))
         _one_of("device", self.device, ("CPU", "GPU"))
+        _one_of("precision", self.precision, PRECISIONS)
         whole_number("epochs", self.epochs)
         whole_number("batch size", self.batch_size)
         whole_number("threads", self.threads)
@@ -65,9 +68,14 @@ class RunSpec:
         positive_number("learning rate", self.learning_rate)
 
     @property
+    def compute_dtype(self) -> str:
+        """What the hidden layers compute in: "float32", "bfloat16" or "float16"."""
+        return self.precision.removeprefix("mixed_")
+
+    @property
     def run(self) -> str:
         """Name of the run: readable parts and a hash of all that decides its numbers."""
-        text = json.dumps({**dataclasses.asdict(self), "protocol": PROTOCOL}, sort_keys=True)
+        text = json.dumps({**vars(self), "protocol": PROTOCOL}, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return f"{self.dataset}-{self.model}-{self.activation}-s{self.seed}-{digest}"
 
@@ -214,6 +222,7 @@ class Request:
     preset: str | None
     threads: int
     deterministic: bool
+    precision: str
 
 
 def request(
@@ -230,6 +239,7 @@ def request(
     preset: str | None = None,
     threads: object = 1,
     deterministic: bool = False,
+    precision: str = "float32",
 ) -> Request:
     """Check every setting of a request.
 
@@ -255,6 +265,7 @@ def request(
         preset=preset,
         threads=whole_number("threads", threads, most=1024),
         deterministic=bool(deterministic),
+        precision=_choice("precision", PRECISIONS)(precision),
     )
 
 
@@ -294,6 +305,7 @@ def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list
             threads=wanted.threads,
             device=device,
             deterministic=wanted.deterministic,
+            precision=wanted.precision,
             data_sha256=data_sha256,
             activation_sha256=fingerprint(resolve(name)),
         )

@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from benchmark.kernels import dropping, random_bits
+
 PACKAGE = "benchmark"
 # What SELU tends to on the left, -λα: the value of a unit that AlphaDropout drops.
 SELU_LIMIT = -1.7580993408473766
@@ -106,32 +108,20 @@ class Conv2D(keras.layers.Conv2D):
         return self.activation(tf.raw_ops.AddV2(x=outputs, y=tf.convert_to_tensor(self.bias)))
 
 
-def _kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Return a boolean tensor, each element false with probability `rate` by 8 random bits."""
-    size = tf.reduce_prod(shape)
-    words = tf.random.stateless_uniform([(size + 3) // 4], seed, None, None, tf.uint32)
-    random_bytes = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size]
-    return tf.reshape(random_bytes, shape) >= tf.constant(round(rate * 256), tf.uint8)
-
-
-def _exact_in_bytes(rate: float) -> bool:
-    return 0 < rate < 1 and (rate * 256).is_integer()
-
-
 @keras.saving.register_keras_serializable(PACKAGE)
 class Dropout(keras.layers.Dropout):
-    """Keras's dropout, drawn from 8 random bits per element where the rate is exact in these.
+    """Keras's dropout, from as few random bits per element as its rate is exact in.
 
-    Random numbers are what dropout costs; rates such as 0.25 and 0.5 need a quarter of them.
-    Other rates, and noise shapes, are left to Keras.
+    Random numbers are what dropout costs: rates such as 0.25 and 0.5 need two bits and one, where
+    Keras draws 32. Rates not exact in 8 bits, and noise shapes, are left to Keras.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Set a share `rate` of the inputs to 0 and scale the rest by 1 / (1 - rate)."""
-        if not training or not _exact_in_bytes(self.rate) or self.noise_shape is not None:
+        if not training or not random_bits(self.rate) or self.noise_shape is not None:
             return super().call(inputs, training=training)
-        kept = _kept(tf.shape(inputs), self.rate, self.seed_generator.next())
-        return tf.where(kept, inputs * (1.0 / (1.0 - self.rate)), tf.zeros((), inputs.dtype))
+        drop = dropping(self.rate, scale=1.0 / (1.0 - self.rate))
+        return drop(inputs, self.seed_generator.next())
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -140,10 +130,9 @@ class AlphaDropout(keras.layers.AlphaDropout):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Set a share `rate` of the inputs to SELU's negative limit; keep mean and variance."""
-        if not training or not _exact_in_bytes(self.rate) or self.noise_shape is not None:
+        if not training or not random_bits(self.rate) or self.noise_shape is not None:
             return super().call(inputs, training=training)
-        kept = _kept(tf.shape(inputs), self.rate, self.seed_generator.next())
         scale = ((1 - self.rate) * (1 + self.rate * SELU_LIMIT**2)) ** -0.5
         shift = -scale * SELU_LIMIT * self.rate
-        dropped = tf.constant(scale * SELU_LIMIT + shift, inputs.dtype)
-        return tf.where(kept, inputs * scale + shift, dropped)
+        drop = dropping(self.rate, scale, shift, dropped=scale * SELU_LIMIT + shift)
+        return drop(inputs, self.seed_generator.next())

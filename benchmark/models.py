@@ -63,6 +63,8 @@ class _Parts:
             classes,
             activation="softmax",
             kernel_initializer=self.initializer(number, GLOROT),
+            # In mixed precision too: half a mantissa is not enough for probabilities and losses.
+            dtype="float32",
             name="output",
         )
 

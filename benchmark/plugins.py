@@ -75,17 +75,18 @@ def _what(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
 
 
-def check(entry: Activation) -> list[str]:
+def check(entry: Activation, dtype: str = "float32") -> list[str]:
     """Check a user's function before it is trained with.
 
-    Shape, dtype, finite values and finite gradients in float32 on [-30, 30], and the shapes of
-    the comparison's layers. Returns warnings: what fails beyond that, up to ±1e4.
+    Shape, dtype, finite values and finite gradients on [-30, 30], and the shapes of
+    the comparison's layers; `dtype` is what the layers compute in. Returns warnings: what fails
+    beyond that, up to ±1e4.
 
     Raises:
         RequestError: the function does not pass; the message names it.
     """
     wrong = f"activation {entry.name!r}"
-    inside = tf.linspace(-30.0, 30.0, 2401)[:-1]
+    inside = tf.cast(tf.linspace(-30.0, 30.0, 2401)[:-1], dtype)
     for x in (tf.reshape(inside, (4, 2, 3, 100)), tf.reshape(inside, (24, 100))):
         try:
             value, gradient = _value_and_gradient(entry, x)
@@ -111,12 +112,13 @@ def check(entry: Activation) -> list[str]:
                 )
     try:
         # As in training: in a graph, the batch of unknown size.
-        tf.function(entry.function).get_concrete_function(tf.TensorSpec((None, 5)))
+        tf.function(entry.function).get_concrete_function(tf.TensorSpec((None, 5), dtype))
     except Exception as error:
         raise RequestError(
             f"{wrong} cannot be part of a graph, use TensorFlow operations only: {_what(error)}"
         ) from error
-    far = tf.concat([-tf.exp(tf.linspace(3.4, 9.21, 200)), tf.exp(tf.linspace(3.4, 9.21, 200))], 0)
+    right = tf.exp(tf.linspace(3.4, 9.21, 200))
+    far = tf.cast(tf.concat([-right, right], 0), dtype)
     value, gradient = _value_and_gradient(entry, far)
     warnings = []
     for what, numbers in (("value", value), ("gradient", gradient)):

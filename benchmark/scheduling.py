@@ -103,7 +103,11 @@ def check_entries(entries: bytes, spec: RunSpec) -> list[str]:
     """
     with _output_into(os.devnull):
         _configure(spec)
-        return [warning for entry in plugins.unpack(entries) for warning in plugins.check(entry)]
+        return [
+            warning
+            for entry in plugins.unpack(entries)
+            for warning in plugins.check(entry, spec.compute_dtype)
+        ]
 
 
 def execute(task: Task, report: Callable[[Event], None]) -> dict[str, Any]:

@@ -1,27 +1,34 @@
 """One run, from `RunSpec` to history. Importing this loads TensorFlow."""
 
 import contextlib
+import functools
 import gc
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from benchmark.activations import Activation
-from benchmark.config import CLIP_VALUE, RunSpec
+from benchmark.config import RunSpec
 from benchmark.datasets import Split
 from benchmark.errors import RequestError
 from benchmark.kernels import fused
 from benchmark.models import BUILDERS
+from benchmark.optimizers import make_optimizer
 
 # Steps in one compiled call: few enough for a lively display, many enough to hide Python.
 CHUNK = 16
-EVALUATION_BATCH = 500
+# Enough for the whole catalogue; what was compiled is never quite freed by TensorFlow.
+KEPT_TRAINERS = 32
+EVALUATION_BATCH = {"CPU": 128, "GPU": 2000}
+# The convolutions take a batch in parts whose largest layer has this many bytes, so that a core's
+# cache holds what is passed on. Fixed, since the rounding of sums depends on it.
+PART_BYTES = 2_500_000
 
 Row = dict[str, float]
 
@@ -83,25 +90,13 @@ def configure(threads: int = 1, gpu: int | None = None, deterministic: bool = Fa
                 config.experimental.set_memory_growth(device, True)
     except RuntimeError:
         return False
+    # The engine compiles a function per network: TensorFlow takes that for a mistake and says so.
+    tf.get_logger().setLevel("ERROR")
     # Reduced precision is never chosen silently.
     config.experimental.enable_tensor_float_32_execution(False)
     if deterministic:
         config.experimental.enable_op_determinism()
     return True
-
-
-def make_optimizer(spec: RunSpec) -> keras.Optimizer:
-    """Return the run's optimizer, gradients clipped by value at 0.5 as in the article."""
-    rate = {"learning_rate": spec.learning_rate, "clipvalue": CLIP_VALUE}
-    if spec.optimizer == "momentum":
-        return keras.optimizers.SGD(momentum=0.9, **rate)
-    kinds = {
-        "adam": keras.optimizers.Adam,
-        "sgd": keras.optimizers.SGD,
-        "rmsprop": keras.optimizers.RMSprop,
-        "adagrad": keras.optimizers.Adagrad,
-    }
-    return kinds[spec.optimizer](**rate)
 
 
 def batch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
@@ -113,18 +108,31 @@ def batch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
 
 
 class Trainer:
-    """A model and its optimizer, with compiled steps over images kept on the device as uint8."""
+    """A model and its optimizer, with compiled steps over images kept on the device as uint8.
 
-    def __init__(self, spec: RunSpec, model: keras.Model, data: Split) -> None:
+    The model is a plain stack of layers. Its convolutional part, up to the first `Flatten` or the
+    first layer with a state, sees each image alone: on a CPU a batch goes through it, and back, in
+    parts that fit into the cache.
+    """
+
+    def __init__(self, spec: RunSpec, model: keras.Sequential, data: Split) -> None:
         self.spec, self.model, self._data = spec, model, data
         self.optimizer = make_optimizer(spec)
         self.optimizer.build(model.trainable_variables)
+        # Each of them starts as a constant.
+        self._optimizer_start = [np.ravel(value)[0] for value in self.optimizer.variables]
         self._loss = keras.losses.get(spec.loss)
-        self._x, self._y = tf.constant(data.x_train), tf.constant(data.y_train)
+        self._x, self._y = _on_device(data)
+        self._head, self._tail = _divided(model.layers)
+        self._part = _part_size(self._head) if spec.device == "CPU" else spec.batch_size
+        self._train_by_size: dict[int, Callable] = {}
+        self._evaluate = self._compiled(self._evaluate_batch)
+
+    def _compiled(self, function: Callable, *signature: Any) -> Callable:
         # XLA pays on a GPU; its convolutions on a CPU are several times slower than oneDNN's.
-        graph = tf.function(jit_compile=spec.device == "GPU")
-        self._train = graph(self._train_steps)
-        self._evaluate = graph(self._evaluate_batch)
+        return tf.function(
+            function, jit_compile=self.spec.device == "GPU", input_signature=signature or None
+        )
 
     def _scores(self, labels: Any, probabilities: Any) -> tuple[Any, Any, Any]:
         """Return loss (batch,), right or not (batch,) and binary accuracy (batch,), float64."""
@@ -140,13 +148,43 @@ class Trainer:
     def _step(self, indices: Any) -> Any:
         """Train on the images (batch,) and return the sums of loss, accuracies and the count."""
         labels = tf.gather(self._y, indices)
+        features, gradients_of = self._features(self._pixels(tf.gather(self._x, indices)))
         with tf.GradientTape() as tape:
-            probabilities = self.model(self._pixels(tf.gather(self._x, indices)), training=True)
+            tape.watch(features)
+            probabilities = _through(self._tail, features, training=True)
             loss, right, binary = self._scores(labels, probabilities)
-            mean_loss = tf.reduce_mean(loss)
-        weights = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(mean_loss, weights), weights)
+            # Scaled in float16 only, where small gradients would vanish; `apply` undoes it.
+            scaled = self.optimizer.scale_loss(tf.reduce_mean(loss))
+        tail = _weights(self._tail)
+        upstream, *gradients = tape.gradient(scaled, [features, *tail])
+        weights = [*_weights(self._head), *tail]
+        self.optimizer.apply([*gradients_of(upstream), *gradients], weights)
         return _sums(loss, right, binary)
+
+    def _features(self, pixels: Any) -> tuple[Any, Callable[[Any], list]]:
+        """Return what the convolutional part makes of the images, and a function from its gradient
+        to those of the part's weights.
+
+        The order is forced: each part runs to its end before the next begins.
+        """
+        weights, done = _weights(self._head), []
+        for part in _parts(pixels, self._part):
+            with tf.control_dependencies([features for _, features in done[-1:]]):
+                part = tf.identity(part)
+            with tf.GradientTape() as tape:
+                done.append((tape, _through(self._head, part, training=True)))
+        features = tf.concat([features for _, features in done], 0)
+
+        def gradients_of(upstream: Any) -> list:
+            total = None
+            for (tape, features), part in zip(done, _parts(upstream, self._part)):
+                with tf.control_dependencies(total or []):
+                    part = tf.identity(part)
+                gradients = tape.gradient(features, weights, part)
+                total = [a + b for a, b in zip(total, gradients)] if total else gradients
+            return total
+
+        return features, gradients_of
 
     def _train_steps(self, batches: Any) -> Any:
         """Train on batches of indices, shape (steps, batch), and return the sums (4,)."""
@@ -155,10 +193,20 @@ class Trainer:
             total += self._step(indices)
         return total
 
-    def _evaluate_batch(self, images: Any, labels: Any) -> tuple[Any, Any, Any]:
+    def _train(self, batches: np.ndarray) -> np.ndarray:
+        """Do as `_train_steps` does, compiled once for each size of batch."""
+        size = batches.shape[1]
+        if size not in self._train_by_size:
+            signature = tf.TensorSpec((None, size), tf.int32)
+            self._train_by_size[size] = self._compiled(self._train_steps, signature)
+        return self._train_by_size[size](tf.constant(batches)).numpy()
+
+    def _evaluate_batch(self, images: Any, labels: Any) -> tuple[Any, ...]:
+        """Return for each image the scores (3, batch), the class and its probability."""
         probabilities = self.model(self._pixels(images), training=False)
-        sums = _sums(*self._scores(labels, probabilities))
-        return sums, tf.argmax(probabilities, -1), tf.reduce_max(probabilities, -1)
+        loss, right, binary = self._scores(labels, probabilities)
+        scores = tf.stack([tf.cast(loss, tf.float64), right, binary])
+        return scores, tf.argmax(probabilities, -1), tf.reduce_max(probabilities, -1)
 
     def train_epoch(self, epoch: int) -> Iterator[tuple[int, np.ndarray]]:
         """Train for an epoch (counted from 1); yield after each chunk steps done and sums (4,)."""
@@ -173,20 +221,21 @@ class Trainer:
             chunks.append(order[None, whole * size :])
         steps, total = 0, np.zeros(4)
         for chunk in chunks:
-            total += self._train(tf.constant(chunk)).numpy()
+            total += self._train(chunk)
             steps += len(chunk)
             yield steps, total
 
     def evaluate(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
         """Score (n, height, width, 1) images: sums (4,), classes (n,), probabilities (n,)."""
-        total, classes, tops = np.zeros(4), [], []
-        for first in range(0, len(images), EVALUATION_BATCH):
-            part = slice(first, first + EVALUATION_BATCH)
-            sums, predicted, top = self._evaluate(tf.constant(images[part]), labels[part])
-            total += sums.numpy()
-            classes.append(predicted.numpy())
-            tops.append(top.numpy())
-        return total, np.concatenate(classes), np.concatenate(tops)
+        size, parts = EVALUATION_BATCH[self.spec.device], []
+        for first in range(0, len(images), size):
+            # The last batch is filled up with its last image: one shape, compiled once.
+            rows = np.minimum(np.arange(first, first + size), len(images) - 1)
+            parts.append([part.numpy() for part in self._evaluate(images[rows], labels[rows])])
+        scores, classes, tops = (
+            np.concatenate(kind, -1)[..., : len(images)] for kind in zip(*parts)
+        )
+        return np.append(scores.sum(1), len(images)), classes, tops
 
     def _variables(self) -> list[Any]:
         # A layer's `variables`, unlike its `weights`, hold its seed generator's state.
@@ -195,6 +244,17 @@ class Trainer:
     def arrays(self) -> list[np.ndarray]:
         """Return every variable of model and optimizer."""
         return [np.asarray(variable) for variable in self._variables()]
+
+    def restart(self, spec: RunSpec, model: keras.Sequential) -> None:
+        """Go to the start of another run: the same but for its seed and epochs.
+
+        `model` is as it was built for that run; its values are copied.
+        """
+        self.spec = spec
+        for variable, value in zip(self.model.variables, model.variables, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.optimizer.variables, self._optimizer_start, strict=True):
+            variable.assign(np.full(variable.shape, value))
 
     def restore(self, arrays: list[np.ndarray]) -> None:
         """Set every variable.
@@ -210,6 +270,52 @@ class Trainer:
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
+
+
+class _Kept(NamedTuple):
+    entry: Activation
+    data: Split
+    trainer: Trainer
+
+
+# By settings without seed and epochs, in the order of their last use.
+_kept: dict[RunSpec, _Kept] = {}
+
+
+def _divided(layers: list) -> tuple[list, list]:
+    """Return the layers that see each image alone and have no state, and those from there on."""
+    for place, layer in enumerate(layers):
+        # A state is of noise, or of statistics over the batch.
+        if isinstance(layer, keras.layers.Flatten) or layer.non_trainable_variables:
+            return layers[:place], layers[place:]
+    return [], layers
+
+
+def _part_size(head: list) -> int:
+    """Return the number of images in a part."""
+    values = max((math.prod(layer.output.shape[1:]) for layer in head), default=1)
+    return max(1, PART_BYTES // (4 * values))
+
+
+def _parts(batch: Any, size: int) -> list:
+    whole, rest = divmod(batch.shape[0], size)
+    return tf.split(batch, [size] * whole + [rest] * bool(rest))
+
+
+def _through(layers: list, values: Any, training: bool) -> Any:
+    for layer in layers:
+        values = layer(values, training=training)
+    return values
+
+
+def _weights(layers: list) -> list:
+    return [weight for layer in layers for weight in layer.trainable_variables]
+
+
+@functools.lru_cache(maxsize=1)
+def _on_device(data: Split) -> tuple[Any, Any]:
+    """Return the training images and labels as tensors, the same ones for every run on them."""
+    return tf.constant(data.x_train), tf.constant(data.y_train)
 
 
 def _sums(loss: Any, right: Any, binary: Any) -> Any:
@@ -247,15 +353,15 @@ def train(
     Raises:
         CheckpointError: `resume` belongs to another model.
     """
-    with keras_defaults():
+    with keras_defaults(spec.precision):
         return _train(spec, entry, data, resume, on_epoch, on_steps)
 
 
 @contextlib.contextmanager
-def keras_defaults() -> Iterator[None]:
-    """Set Keras's global settings to its defaults, whatever the user's configuration says.
+def keras_defaults(precision: str = "float32") -> Iterator[None]:
+    """Set Keras's global settings, whatever the user's configuration says: they decide the numbers.
 
-    They decide the numbers: float32, channels last.
+    Weights are float32, images have their channels last; `precision` is Keras's dtype policy.
 
     Raises:
         RequestError: Keras runs on another backend than TensorFlow.
@@ -270,7 +376,7 @@ def keras_defaults() -> Iterator[None]:
         (keras.config.set_dtype_policy, keras.config.dtype_policy()),
     )
     try:
-        for (restore, _), value in zip(kept, ("float32", "channels_last", "float32")):
+        for (restore, _), value in zip(kept, ("float32", "channels_last", precision)):
             restore(value)
         yield
     finally:
@@ -286,11 +392,7 @@ def _train(
     on_epoch: Callable[[Checkpoint], None],
     on_steps: Callable[[int, int, float], None],
 ) -> Outcome:
-    height, width, channels = data.x_train.shape[1:]
-    build = BUILDERS[spec.model]
-    entry = compiled(entry) if spec.device == "CPU" else entry
-    model = build(entry, (height, width, channels), data.classes, spec.seed, spec.initializer)
-    trainer = Trainer(spec, model, data)
+    trainer = _trainer(spec, entry, data)
     rows = list(resume.rows) if resume else []
     if resume:
         trainer.restore(resume.arrays)
@@ -302,10 +404,45 @@ def _train(
     if status == "complete":
         sums, predicted, probability = trainer.evaluate(data.x_test, data.y_test)
         test = _means("test_", sums)
-    outcome = Outcome(status, rows, test, predicted, probability, model.count_params())
-    del trainer, model
-    gc.collect()
-    return outcome
+    return Outcome(status, rows, test, predicted, probability, trainer.model.count_params())
+
+
+def _trainer(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
+    """Return a trainer at the start of the run.
+
+    Where an earlier run differed only in seed and epochs, it is that run's, already compiled.
+    """
+    key = replace(spec, seed=0, epochs=1)
+    kept = _kept.pop(key, None)
+    # An entry of the catalogue is one object; of a user's function the hash, in the key, tells all.
+    if kept and not (kept.data is data and (kept.entry is entry or spec.activation_sha256)):
+        kept = None
+    with _garbage_collected():
+        made = compiled(entry) if spec.device == "CPU" else entry
+        shape = data.x_train.shape[1:]
+        model = BUILDERS[spec.model](made, shape, data.classes, spec.seed, spec.initializer)
+        if kept:
+            kept.trainer.restart(spec, model)
+            del model
+        else:
+            kept = _Kept(entry, data, Trainer(spec, model, data))
+    _kept[key] = kept
+    while len(_kept) > KEPT_TRAINERS:
+        del _kept[next(iter(_kept))]
+    return kept.trainer
+
+
+@contextlib.contextmanager
+def _garbage_collected() -> Iterator[None]:
+    """Collect what the block leaves in reference cycles at its end, without a look at the rest."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        if enabled:
+            gc.enable()
 
 
 def compiled(entry: Activation) -> Activation:

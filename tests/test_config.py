@@ -84,6 +84,7 @@ def test_run_name_holds_a_hash_of_every_field():
         "threads": 2,
         "device": "GPU",
         "deterministic": True,
+        "precision": "mixed_bfloat16",
         "data_sha256": "x",
         "activation_sha256": "y",
     }

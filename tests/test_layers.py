@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from benchmark import layers
+from benchmark import kernels, layers
 from benchmark.activations import SELU_ALPHA, SELU_SCALE, names, resolve
 from benchmark.kernels import fused
 from tests.test_activations import CLOSED, LEFT, RIGHT, error, grid
@@ -66,6 +66,32 @@ def test_dropout_rate_and_scaling(rate):
     assert set(np.unique(values)) == {np.float32(0), np.float32(1 / (1 - rate))}
     dropped = int((values == 0).sum())
     assert stats.binomtest(dropped, values.size, rate).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5, 3 / 256])
+def test_bits_of_one_random_word_are_independent(rate):
+    masks = drawn(layers.Dropout, rate, (500, 64), calls=20) > 0
+    flat = masks.reshape(20, -1).astype(float)
+    # Elements that far apart share a word.
+    step = flat.shape[1] * kernels.random_bits(rate) // 32
+    for lag in (step, 2 * step, 3 * step):
+        pair = np.corrcoef(flat[:, :-lag].ravel(), flat[:, lag:].ravel())[0, 1]
+        assert abs(pair) < 4 / np.sqrt(flat.size), lag
+
+
+@pytest.mark.parametrize(
+    ("rate", "bits"),
+    [(0.5, 1), (0.25, 2), (0.75, 2), (3 / 16, 4), (3 / 256, 8), (0.3, 0), (0, 0), (1, 0)],
+)
+def test_random_bits_of_a_rate(rate, bits):
+    assert kernels.random_bits(rate) == bits
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 11), (40, 33)])
+def test_dropout_of_any_shape(shape):
+    """Where the elements do not fill the random words."""
+    for rate in (0.25, 0.5, 3 / 256):
+        assert drawn(layers.Dropout, rate, shape, calls=3).shape == (3, *shape)
 
 
 def test_dropout_elements_are_independent():

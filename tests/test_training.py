@@ -3,7 +3,6 @@ import math
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from benchmark import datasets, training
 from benchmark.activations import names, resolve
@@ -95,7 +94,7 @@ def test_engine_agrees_with_keras_fit(digits, activation, loss):
         order = batch_order(7, epoch, len(x)).reshape(-1, size)
         total = np.zeros(4)
         for batch in order:
-            sums = trainer._train(tf.constant(batch[None])).numpy()
+            sums = trainer._train(batch[None])
             ours.append(sums[0] / sums[3])
             total += sums
         means.append(total[:3] / total[3])
@@ -109,6 +108,72 @@ def test_engine_agrees_with_keras_fit(digits, activation, loss):
         )
 
 
+@pytest.mark.parametrize("activation", ["relu", "gelu", "prelu"])
+def test_parts_of_a_batch_train_as_the_whole_does(activation):
+    """Images as large as MNIST's go through the convolutions in parts; three steps beside Keras."""
+    entry, draw = resolve(activation), np.random.default_rng(0)
+    x = draw.integers(0, 256, (150, 28, 28, 1), np.uint8)
+    y = draw.integers(0, 10, 150).astype(np.uint8)
+    data = datasets.Split(x, y, x[:5], y[:5], x[:5], y[:5], 255.0, 10)
+    reference = build_cnn(entry, (28, 28, 1), seed=5, dropout=False)
+    # Plain gradient descent: Adam would make large steps of rounding errors in small gradients.
+    optimizer = keras.optimizers.SGD(0.1, clipvalue=0.5)
+    reference.compile(optimizer, "categorical_crossentropy")
+    model = build_cnn(compiled(entry), (28, 28, 1), seed=5, dropout=False)
+    trainer = Trainer(spec(activation, optimizer="sgd", learning_rate=0.1), model, data)
+    assert 1 < trainer._part < 50
+    order = np.arange(150, dtype=np.int32).reshape(3, 50)
+    for rows in order:
+        sums = trainer._train(rows[None])
+        reference.reset_metrics()
+        pixels, wanted = x[rows] / np.float32(255), keras.utils.to_categorical(y[rows], 10)
+        assert sums[0] / sums[3] == pytest.approx(
+            reference.train_on_batch(pixels, wanted), rel=1e-5
+        )
+    for ours, theirs in zip(model.trainable_variables, reference.trainable_variables, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-3, atol=2e-6)
+
+
+def test_noise_in_the_convolutions_is_drawn_for_the_whole_batch(few):
+    trainer = Trainer(spec("rrelu"), build_cnn(resolve("rrelu"), (8, 8, 1)), few)
+    assert [type(layer).__name__ for layer in trainer._head] == ["Conv2D"]
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "rrelu", "selu", "prelu"])
+def test_a_trainer_serves_several_seeds_as_new_ones_would(few, name, monkeypatch):
+    settings = [spec(name, seed=seed, optimizer="adagrad") for seed in (0, 1)]
+    alone = []
+    for one in settings:
+        monkeypatch.setattr(training, "_kept", {})
+        alone.append(train(one, resolve(name), few))
+    monkeypatch.setattr(training, "_kept", {})
+    train(settings[1], resolve(name), few)
+    (kept,) = training._kept.values()
+    for one, wanted in zip(settings, alone):
+        again = train(one, resolve(name), few)
+        assert scores(again.rows) == scores(wanted.rows)
+        assert np.array_equal(again.probability, wanted.probability)
+    assert [entry.trainer for entry in training._kept.values()] == [kept.trainer]
+    assert scores(alone[0].rows) != scores(alone[1].rows)
+
+
+def test_trainers_are_not_shared_where_anything_else_differs(few, digits, monkeypatch):
+    monkeypatch.setattr(training, "_kept", {})
+    monkeypatch.setattr(training, "KEPT_TRAINERS", 2)
+    one = training._trainer(spec("relu"), resolve("relu"), few)
+    assert training._trainer(spec("relu", epochs=9, seed=3), resolve("relu"), few) is one
+    assert one.spec.seed == 3
+    assert training._trainer(spec("relu", learning_rate=0.01), resolve("relu"), few) is not one
+    assert training._trainer(spec("relu"), resolve("relu"), few) is one
+    # Another function of that name, other data.
+    assert training._trainer(spec("relu"), resolve("elu"), few) is not one
+    two = training._trainer(spec("relu"), resolve("elu"), few)
+    assert training._trainer(spec("relu"), resolve("elu"), digits) is not two
+    training._trainer(spec("relu", batch_size=7), resolve("relu"), few)
+    training._trainer(spec("relu", batch_size=8), resolve("relu"), few)
+    assert len(training._kept) == 2
+
+
 def test_whole_epochs_equal_single_steps(few):
     settings = spec("elu", batch_size=32)
     outcome = train(settings, resolve("elu"), few)
@@ -117,7 +182,7 @@ def test_whole_epochs_equal_single_steps(few):
         order = batch_order(0, epoch, 150)
         total = np.zeros(4)
         for first in range(0, 150, 32):
-            total += trainer._train(tf.constant(order[None, first : first + 32])).numpy()
+            total += trainer._train(order[None, first : first + 32])
         assert outcome.rows[epoch - 1]["loss"] == total[0] / total[3]
     # The last, smaller batch counts: every image once.
     assert total[3] == 150
@@ -249,7 +314,7 @@ def test_clipping_acts(few):
         weight.assign(weight * 10.0)
     before = [weight.numpy() for weight in model.trainable_variables]
     trainer = Trainer(settings, model, few)
-    trainer._train(tf.constant(batch_order(0, 1, 150)[None, :32]))
+    trainer._train(batch_order(0, 1, 150)[None, :32])
     moves = [np.abs(w.numpy() - b).max() for w, b in zip(model.trainable_variables, before)]
     assert max(moves) == pytest.approx(0.5, rel=1e-4)
 
@@ -264,6 +329,7 @@ def test_test_scores_are_those_of_the_predictions(few):
 def test_compiled_activations_train_as_plain_ones_do(few, name, monkeypatch):
     ours = train(spec(name, epochs=3), resolve(name), few)
     monkeypatch.setattr(training, "fused", lambda function: function)
+    monkeypatch.setattr(training, "_kept", {})
     plain = train(spec(name, epochs=3), resolve(name), few)
     for a, b in zip(ours.rows, plain.rows, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
