@@ -1,5 +1,6 @@
 """The same from Python: `compare`, `load_results`, `register_activation`."""
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -13,8 +14,12 @@ from benchmark.progress import Display, Work, duration, say, screen
 from benchmark.store import DONE, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from rich.console import Console
+
+    from benchmark.cluster import Cluster
 
 __all__ = ["Results", "compare", "custom_objects", "load_results", "register_activation"]
 
@@ -50,6 +55,7 @@ def compare(
     *,
     data_dir: str | Path | None = None,
     jobs: int | None = None,
+    scheduler: str | None = None,
     output: str | Path = DEFAULT_OUTPUT,
     fresh: bool = False,
     style: str = "light",
@@ -69,6 +75,7 @@ def compare(
         data_dir: folder with the data files; when given, nothing else is looked at.
         jobs: runs at once; by default as many as keep the machine busy. 1 trains in this process
             where TensorFlow is not yet in use here, and sets its threads for good.
+        scheduler: address of a Dask scheduler, whose workers do the runs instead of this machine.
         output: folder of the results.
         fresh: train again what is finished already.
         style: of the figures, "light" or "dark".
@@ -91,18 +98,36 @@ def compare(
     wanted = _request(activations, seeds, epochs, settings)
     if jobs is not None:
         jobs = config.whole_number("jobs", jobs, most=1024)
+    if jobs and scheduler:
+        raise RequestError(
+            f"jobs {jobs} cannot be used with a scheduler: there are as many runs at once as its"
+            " workers have threads"
+        )
     if style not in STYLES:
         raise unknown("style", style, STYLES)
-    job = _prepared(wanted, dataset, data_dir)
-    store = Store(output)
-    store.prepare()
-    with screen(console) as shown:
-        with store.lock():
-            _run_missing(job, jobs, store, fresh, shown)
-            figures = report.write(store, job.specs, style)
-            results = Results(*store.tables())
-        _show_end(shown, store, results.runs, figures)
+    with _connected(scheduler) as cluster:
+        job = _prepared(wanted, dataset, data_dir, cluster)
+        store = Store(output)
+        store.prepare()
+        with screen(console) as shown:
+            with store.lock():
+                _run_missing(job, jobs, store, fresh, shown, cluster)
+                figures = report.write(store, job.specs, style)
+                results = Results(*store.tables())
+            _show_end(shown, store, results.runs, figures)
     return results
+
+
+@contextlib.contextmanager
+def _connected(scheduler: str | None) -> "Iterator[Cluster | None]":
+    """Provide the cluster at that address; None for no address."""
+    if scheduler is None:
+        yield None
+        return
+    from benchmark.cluster import Cluster
+
+    with contextlib.closing(Cluster(scheduler)) as cluster:
+        yield cluster
 
 
 class _Job(NamedTuple):
@@ -117,17 +142,22 @@ class _Job(NamedTuple):
     threads: int
 
 
-def _prepared(wanted: config.Request, dataset: str, data_dir: str | Path | None) -> _Job:
+def _prepared(
+    wanted: config.Request,
+    dataset: str,
+    data_dir: str | Path | None,
+    cluster: "Cluster | None" = None,
+) -> _Job:
     from benchmark import environment
 
     located = datasets.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
     data = datasets.load(located)
-    gpus = environment.gpus()
+    gpus = cluster.gpus() if cluster else len(environment.gpus())
     specs = config.expand(wanted, data.name, data.sha256, "GPU" if gpus else "CPU")
     kinds = {(spec.validation, spec.limit) for spec in specs}
     examples = {kind: len(datasets.split(data, *kind).x_train) for kind in kinds}
     entries = [entry for name in wanted.activations if (entry := resolve(name)).is_user]
-    return _Job(specs, located, data, examples, entries, len(gpus), wanted.threads)
+    return _Job(specs, located, data, examples, entries, gpus, wanted.threads)
 
 
 def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]) -> config.Request:
@@ -139,7 +169,12 @@ def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]
 
 
 def _run_missing(
-    job: _Job, jobs: int | None, store: Store, fresh: bool, console: "Console"
+    job: _Job,
+    jobs: int | None,
+    store: Store,
+    fresh: bool,
+    console: "Console",
+    cluster: "Cluster | None",
 ) -> None:
     """Train what is not done yet."""
     from benchmark import environment, plugins, scheduling
@@ -163,20 +198,29 @@ def _run_missing(
     )
     if tasks:
         store.write_environment(described)
-        fit = environment.workers_that_fit(job.gpus, job.threads)
-        _train(job, tasks, jobs == 1, min(jobs or fit, len(tasks)), console)
+        if cluster:
+            fit = max(1, job.gpus or cluster.threads())
+        else:
+            fit = environment.workers_that_fit(job.gpus, job.threads)
+        _train(job, tasks, jobs == 1, min(jobs or fit, len(tasks)), console, cluster)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _train(job: _Job, tasks: list, here: bool, jobs: int, console: "Console") -> None:
+def _train(
+    job: _Job,
+    tasks: list,
+    here: bool,
+    jobs: int,
+    console: "Console",
+    cluster: "Cluster | None",
+) -> None:
     """Carry out the tasks; `here` is in this process, and only when asked for: the caller may
     have other uses for its TensorFlow."""
     from benchmark import scheduling
 
-    specs = [task.spec for task in tasks]
     height, width = job.data.x_train.shape[1:3]
 
     def steps_per_epoch(spec: RunSpec) -> int:
@@ -187,10 +231,20 @@ def _train(job: _Job, tasks: list, here: bool, jobs: int, console: "Console") ->
         work = 3 * config.multiply_adds(spec.model, height, width) * spec.batch_size
         return 0.002 + work / (2e12 if spec.device == "GPU" else 5e10)
 
+    def seconds(spec: RunSpec) -> float:
+        return spec.epochs * steps_per_epoch(spec) * seconds_per_step(spec)
+
+    # The slow ones first: none is left alone at the end. Among equals seed by seed, as asked for.
+    tasks = sorted(tasks, key=lambda task: -seconds(task.spec))
+    specs = [task.spec for task in tasks]
     work = Work(specs, steps_per_epoch, seconds_per_step, jobs)
     left = duration(work.seconds_left())
     say(console, f"Training {_count(len(tasks), 'run')}, {jobs} at once; time left: {left}.")
-    with scheduling.workers(jobs, here, specs[0], lambda text: say(console, text)) as pool:
+    if cluster:
+        cluster.deliver(job.data)
+        if not cluster.threads():
+            say(console, "The cluster has no workers yet: the runs wait for the first.")
+    with scheduling.workers(jobs, here, specs[0], lambda text: say(console, text), cluster) as pool:
         if job.entries:
             for warning in pool.check(tasks[0].entries, specs[0]):
                 say(console, f"Warning: {warning}")

@@ -80,6 +80,11 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         " CPU and standard on a GPU",
     )
     add("--jobs", help="runs at once (default: as many as keep cores or GPUs busy)")
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a Dask scheduler's, tcp://host:8786 for instance: its workers do the runs",
+    )
     add("--threads", default="1", help="threads of each run (default: 1)")
     add(
         "--precision",

@@ -64,6 +64,10 @@ def configure_once(threads: int, device: str, deterministic: bool) -> bool:
 def _configure(spec: RunSpec) -> None:
     if not configure_once(spec.threads, spec.device, spec.deterministic):
         raise RuntimeError("TensorFlow was in use in this process before its settings were made")
+    import tensorflow as tf
+
+    if spec.device == "GPU" and not tf.config.list_physical_devices("GPU"):
+        raise RuntimeError("TensorFlow sees no GPU on this machine: `doctor` says why")
 
 
 def _worker_number() -> int:
@@ -211,6 +215,12 @@ def _steps_event(spec: RunSpec, report: Callable[[Event], None]) -> Callable:
     return on_steps
 
 
+def worker_environment() -> dict[str, str]:
+    """Return the environment variables that a process needs before it loads TensorFlow."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}".strip()
+    return {"XLA_FLAGS": flags, "KERAS_BACKEND": "tensorflow"}
+
+
 @contextlib.contextmanager
 def _interrupts_kept() -> Iterator[Callable[[], None]]:
     """Provide a function that raises if Ctrl-C was pressed.
@@ -273,8 +283,83 @@ class InProcess:
                 stop_if_asked()
 
 
-class LocalWorkers:
+class SchedulerLostError(OSError):
+    """The connection to the scheduler broke; what has come back is recorded."""
+
+
+class DaskWorkers:
+    """Runs at once on Dask workers: what is common to those here and those elsewhere."""
+
+    _client: Any
+    _topic: str
+
+    def check(self, entries: bytes, spec: RunSpec) -> list[str]:
+        """Check the user's activations in a worker; see `check_entries`."""
+        from distributed import KilledWorker
+
+        try:
+            return self._check(entries, spec).result()
+        except KilledWorker as error:
+            raise RequestError(
+                "the check of your activations lost its worker several times: one of them ends the"
+                " process it runs in"
+            ) from error
+
+    def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
+        """Yield each task's record as it ends; a lost worker costs its run a retry.
+
+        Raises:
+            SchedulerLostError: the scheduler has gone.
+        """
+        arrivals: queue.Queue = queue.Queue()
+        self._client.subscribe_topic(self._topic, lambda event: arrivals.put(event[1]))
+        waiting = {}
+        for place, task in enumerate(tasks):
+            future = self._start(task, place)
+            waiting[future.key] = (task, future)
+            future.add_done_callback(lambda done: arrivals.put(done))
+        while waiting:
+            try:
+                # Bounded, so that Ctrl-C is heard on every system.
+                arrival = arrivals.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            if isinstance(arrival, dict):
+                report(arrival)
+                continue
+            task, future = waiting.pop(arrival.key)
+            if future.cancelled():
+                raise SchedulerLostError("the connection to the scheduler broke")
+            yield self._record(task, future)
+            future.release()
+
+    def _record(self, task: Task, future: Any) -> dict[str, Any]:
+        try:
+            return self._arrived(task, future.result())
+        except Exception as error:
+            name = type(error).__name__
+            lost = name in ("KilledWorker", "ChildLostError")
+            reason = f"its worker was lost {LOST_WORKERS} times" if lost else ""
+            folder = Store(task.output).folder(task.spec.run)
+            return _failed(task.spec, folder, reason or _error_line(error), dict(task.facts))
+
+    def _check(self, entries: bytes, spec: RunSpec) -> Any:
+        """Return the future of the warnings of `check_entries`."""
+        raise NotImplementedError
+
+    def _start(self, task: Task, place: int) -> Any:
+        """Return the future of a task, the earlier the lower its place."""
+        raise NotImplementedError
+
+    def _arrived(self, task: Task, answer: Any) -> dict[str, Any]:
+        """Return the task's record, its files in their place."""
+        raise NotImplementedError
+
+
+class LocalWorkers(DaskWorkers):
     """Runs at once in worker processes of a local Dask cluster, one run each at a time."""
+
+    _topic = TOPIC
 
     def __init__(self, jobs: int) -> None:
         self._cluster = None
@@ -282,13 +367,13 @@ class LocalWorkers:
         try:
             # The workers leave Ctrl-C to this process.
             with _interrupts_held():
-                self._start(jobs)
+                self._open(jobs)
         except BaseException:
             self.kill()
             self.close()
             raise
 
-    def _start(self, jobs: int) -> None:
+    def _open(self, jobs: int) -> None:
         import dask
         from distributed import Client, LocalCluster
 
@@ -298,7 +383,6 @@ class LocalWorkers:
             "distributed.scheduler.worker-saturation": 1.0,
             "distributed.comm.timeouts.connect": "60s",
         }
-        flags = f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}".strip()
         self._stack.enter_context(dask.config.set(settings))
         self._stack.enter_context(_main_module_hidden())
         self._cluster = self._stack.enter_context(
@@ -311,55 +395,20 @@ class LocalWorkers:
                 # Any free port: another job may have the usual one.
                 dashboard_address="127.0.0.1:0",
                 silence_logs="CRITICAL",
-                env={"XLA_FLAGS": flags, "KERAS_BACKEND": "tensorflow"},
+                env=worker_environment(),
             )
         )
         self._client = self._stack.enter_context(Client(self._cluster))
 
-    def check(self, entries: bytes, spec: RunSpec) -> list[str]:
-        """Check the user's activations in a worker; see `check_entries`."""
-        from distributed import KilledWorker
+    def _check(self, entries: bytes, spec: RunSpec) -> Any:
+        return self._client.submit(check_entries, entries, spec, pure=False)
 
-        try:
-            return self._client.submit(check_entries, entries, spec, pure=False).result()
-        except KilledWorker as error:
-            raise RequestError(
-                f"the check of your activations lost its worker {LOST_WORKERS} times: one of them"
-                " ends the process it runs in"
-            ) from error
+    def _start(self, task: Task, place: int) -> Any:
+        key = task.spec.run
+        return self._client.submit(_execute_on_worker, task, key=key, pure=False, priority=-place)
 
-    def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
-        """Yield each task's record as it ends; a lost worker costs its run a retry."""
-        arrivals: queue.Queue = queue.Queue()
-        self._client.subscribe_topic(TOPIC, lambda event: arrivals.put(event[1]))
-        waiting = {}
-        for place, task in enumerate(tasks):
-            future = self._client.submit(
-                _execute_on_worker, task, key=task.spec.run, pure=False, priority=-place
-            )
-            waiting[task.spec.run] = (task, future)
-            future.add_done_callback(lambda done: arrivals.put(done))
-        while waiting:
-            try:
-                # Bounded, so that Ctrl-C is heard on every system.
-                arrival = arrivals.get(timeout=1.0)
-            except queue.Empty:
-                continue
-            if isinstance(arrival, dict):
-                report(arrival)
-                continue
-            task, future = waiting.pop(arrival.key)
-            yield self._record(task, future)
-            future.release()
-
-    def _record(self, task: Task, future: Any) -> dict[str, Any]:
-        try:
-            return future.result()
-        except Exception as error:
-            name = type(error).__name__
-            reason = f"its worker was lost {LOST_WORKERS} times" if name == "KilledWorker" else ""
-            folder = Store(task.output).folder(task.spec.run)
-            return _failed(task.spec, folder, reason or _error_line(error), dict(task.facts))
+    def _arrived(self, task: Task, answer: dict[str, Any]) -> dict[str, Any]:
+        return answer
 
     def kill(self) -> None:
         """End the workers at once; what they recorded is whole whenever that happens."""
@@ -400,14 +449,18 @@ def _main_module_hidden() -> Iterator[None]:
 
 @contextlib.contextmanager
 def workers(
-    jobs: int, here: bool, spec: RunSpec, say: Callable[[str], None]
-) -> Iterator[InProcess | LocalWorkers]:
-    """Provide what carries out the runs: this process if `here`, else `jobs` workers.
+    jobs: int,
+    here: bool,
+    spec: RunSpec,
+    say: Callable[[str], None],
+    cluster: DaskWorkers | None = None,
+) -> Iterator[InProcess | DaskWorkers]:
+    """Provide what carries out the runs: a cluster, this process if `here`, else `jobs` workers.
 
     Where TensorFlow already runs in this process with other settings than the spec's, there is
     one worker instead, and `say` is told.
     """
-    if here:
+    if here and not cluster:
         with _output_into(os.devnull):
             ready = configure_once(spec.threads, spec.device, spec.deterministic)
         if ready:
@@ -417,7 +470,7 @@ def workers(
         say(
             "TensorFlow already runs in this process with other settings: using one worker process."
         )
-    pool = LocalWorkers(jobs)
+    pool = cluster or LocalWorkers(jobs)
     try:
         yield pool
     except BaseException:

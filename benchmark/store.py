@@ -73,6 +73,7 @@ RUN_COLUMNS = (
 DONE = ("complete", "diverged")
 _DIGEST_BYTES = 32
 RUN_FILES = ("history.csv", "predictions.csv")
+_TRAVELLING = ("run.json", *RUN_FILES, "log.txt")
 # Scores that only the binary cross-entropy of the source's protocol calls for.
 _BINARY_LOSS = "binary_crossentropy"
 _to_be_quoted = re.compile('[,"\r\n]').search
@@ -262,6 +263,23 @@ class RunFolder:
         record = json.loads(json.dumps(record))
         text = json.dumps({**record, "seal": _seal(record)}, indent=1)
         write_atomic(self.path / "run.json", text + "\n")
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of the run's files by name, to be `receive`d by another store."""
+        paths = (self.path / name for name in _TRAVELLING)
+        return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+    def receive(self, files: dict[str, bytes]) -> None:
+        """Write the files of a run that was done elsewhere, run.json last.
+
+        Raises:
+            filelock.Timeout: another process holds the folder.
+        """
+        with self.lock():
+            self.clear()
+            for name in reversed(_TRAVELLING):
+                if name in files:
+                    write_atomic(self.path / name, files[name])
 
     def clear(self) -> None:
         """Forget the run, the record first."""
