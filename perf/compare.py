@@ -3,12 +3,15 @@
 Usage: python perf/compare.py [--quick] [--rounds 5] [--steps 40] [--output results/perf]
 
 Every round times every system once on every activation, one after another, so that a machine whose
-speed drifts is unfair to none. Writes speed.csv (measure, activation, system, value, unit) and
-speed.md. PyTorch is left out where it is not installed.
+speed drifts is unfair to none. Then what comes beside the training: start-up, the cost per run of
+many tiny runs (perf/overhead.py), tables and figures of many runs (perf/rebuild.py). Writes
+speed.csv (measure, activation, system, value, unit) and speed.md. PyTorch is left out where it is
+not installed.
 """
 
 import argparse
 import importlib.util
+import shlex
 import statistics
 import subprocess
 import sys
@@ -18,11 +21,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+import overhead  # noqa: E402
+import rebuild  # noqa: E402
+
 from benchmark.activations import ARTICLE_SIX  # noqa: E402
 from benchmark.environment import cores  # noqa: E402
 from benchmark.store import csv_text, write_atomic  # noqa: E402
 
 BATCH = 128
+# Tiny runs, and recorded runs of 30 epochs; fewer with --quick.
+RUNS = {False: (500, 10_000), True: (60, 1_000)}
 
 
 @dataclass
@@ -39,16 +47,19 @@ class Lane:
     memory: float = 0.0
 
     def start(self) -> None:
-        """Start the processes and wait until they are ready."""
+        """Start the processes."""
         command = [sys.executable, str(HERE / "systems.py"), self.system, str(self.threads)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.running = [
             subprocess.Popen(command, stderr=subprocess.DEVNULL, bufsize=1, **pipes)
             for _ in range(self.processes)
         ]
+
+    def wait(self) -> None:
+        """Wait until the processes are ready."""
         for process in self.running:
             if process.stdout.readline().strip() != "ready":
-                raise RuntimeError(f"{self.name} did not start: run `{' '.join(command)}`")
+                raise RuntimeError(f"{self.name} did not start: run {shlex.join(process.args)}")
 
     def run(self, activation: str, steps: int) -> float:
         """Train on all processes at once; return milliseconds per step of the lane."""
@@ -90,6 +101,8 @@ def measure(timed: list[Lane], activations: list[str], rounds: int, steps: int) 
     """Fill in the lanes' times."""
     for lane in timed:
         lane.start()
+    for lane in timed:
+        lane.wait()
         for activation in activations:
             lane.run(activation, 2)
     for number in range(rounds):
@@ -172,6 +185,32 @@ def table(timed: list[Lane]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def beside(quick: bool) -> tuple[list[dict], str]:
+    """Measure what comes beside the training; return rows of speed.csv and Markdown."""
+    tiny, recorded = RUNS[quick]
+    found = overhead.measure(overhead.HERE_WORKERS, cores(), tiny)
+    rebuilt = rebuild.rebuild_seconds(recorded, rounds=1 if quick else 3)
+    values = {
+        "start_up": (found["start"], "until the first step of the first run is done"),
+        "first_run": (
+            found["first"],
+            "training of a worker's first run of an activation (compiled)",
+        ),
+        "overhead_per_run": (found["overhead"], f"per run beyond its training, {tiny} tiny runs"),
+        "tables": (
+            rebuilt["total"] - rebuilt["figures"],
+            f"tables from {recorded} runs of 30 epochs",
+        ),
+        "tables_and_figures": (rebuilt["total"], "the same with the figures"),
+    }
+    lines = ["", "| what | seconds |", "| --- | --- |"]
+    lines += [f"| {text} | {value:.3g} |" for value, text in values.values()]
+    return [
+        {"measure": name, "activation": "all", "system": "ours", "value": value, "unit": "s"}
+        for name, (value, _) in values.items()
+    ], "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -185,9 +224,10 @@ def main() -> None:
     measure(timed, activations, 2 if options.quick else options.rounds, options.steps)
     options.output.mkdir(parents=True, exist_ok=True)
     columns = ("measure", "activation", "system", "value", "unit")
-    write_atomic(options.output / "speed.csv", csv_text(columns, rows(timed)))
-    write_atomic(options.output / "speed.md", table(timed))
-    print(table(timed))
+    more, text = beside(options.quick)
+    write_atomic(options.output / "speed.csv", csv_text(columns, rows(timed) + more))
+    write_atomic(options.output / "speed.md", table(timed) + text)
+    print(table(timed) + text)
 
 
 if __name__ == "__main__":

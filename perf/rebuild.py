@@ -1,6 +1,6 @@
 """Time `python -m benchmark report`: tables and figures of many recorded runs, made anew.
 
-Usage: python perf/tables.py [--runs 10000] [--epochs 30] [--rounds 3] [--output FOLDER]
+Usage: python perf/rebuild.py [--runs 10000] [--epochs 30] [--rounds 3] [--output FOLDER]
 
 The runs are recorded by the project's own writer, with made-up scores. That takes longer than what
 is timed and is not timed. Every round is a process of its own; the files are in the system's cache.
@@ -138,7 +138,7 @@ def rebuild(output: str) -> dict[str, float]:
 
 def rebuild_apart(output: Path) -> dict[str, float]:
     """Make tables and figures anew in a process of its own; return the seconds by part."""
-    command = [sys.executable, str(HERE / "tables.py"), "--rebuild", str(output)]
+    command = [sys.executable, str(Path(__file__)), "--rebuild", str(output)]
     start = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     total = time.perf_counter() - start

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "perf"))
 
-import tables as stick
+import rebuild as stick
 
 from benchmark.activations import names
 from benchmark.store import Store
