@@ -54,7 +54,7 @@ class Activation:
         recommended: initial weights that its theory asks for.
         dropout: "dropout" or "alpha_dropout".
         is_layer: whether `make` returns a layer.
-        native: whether one TensorFlow kernel computes it, which compiling cannot better.
+        native: whether one TensorFlow kernel computes it, which compiling was not seen to better.
         pieces: how many times wider the layer before it is (2 for maxout, else 1).
         index: its place in the palette.
         is_user: whether a user registered it.
@@ -131,7 +131,6 @@ SELU_SCALE = 1.0507009873554805
     aliases=("logistic",),
     formula="1 / (1 + exp(-x))",
     paper="Rumelhart, Hinton & Williams 1986, Learning representations by back-propagating errors",
-    native=True,
 )
 def sigmoid(x: Any) -> Any:
     """Logistic sigmoid."""
@@ -205,8 +204,8 @@ def gelu(x: Any) -> Any:
     """Gaussian error linear unit, the tanh form that the article registers."""
     # (1 + tanh u) / 2 = sigmoid(2 u) keeps its precision where tanh rounds to -1; beyond ±20 the
     # sigmoid is 0 or 1 in any precision, and the clip keeps x³ from overflowing to inf * 0.
-    z = tf.clip_by_value(x, -20.0, 20.0)
-    return x * tf.math.sigmoid(2.0 * math.sqrt(2.0 / math.pi) * (z + 0.044715 * z * z * z))
+    z, slope = tf.clip_by_value(x, -20.0, 20.0), 2.0 * math.sqrt(2.0 / math.pi)
+    return x * tf.math.sigmoid(z * (slope + slope * 0.044715 * (z * z)))
 
 
 @_entry(

@@ -10,6 +10,7 @@ import io
 import logging
 import pickle
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from distributed import Client, WorkerPlugin, get_worker
 
-from benchmark import datasets, scheduling
+from benchmark import datasets, environment, scheduling
 from benchmark.child import Children
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError, one_line
@@ -192,12 +193,20 @@ def _on_worker(job: str, spec: RunSpec, function: Callable, *arguments: Any) -> 
 
     settings = (spec.threads, spec.device, spec.deterministic)
     path = worker.plugins[job].path
-    with _children.one(settings, scheduling.worker_environment()) as child:
+    # A worker may have more threads than there is memory for.
+    memory = worker.memory_manager.memory_limit or environment.memory_bytes()
+    room = _room(max(1, int(memory) // environment.WORKER_BYTES))
+    with room, _children.one(settings, scheduling.worker_environment()) as child:
         return child.ask(
             *(function, str(path), *arguments),
             heard=functools.partial(worker.log_event, job),
             wanted=wanted,
         )
+
+
+@functools.cache
+def _room(runs: int) -> threading.Semaphore:
+    return threading.Semaphore(runs)
 
 
 def _check_in_child(path: str, entries: bytes, spec: RunSpec, report: Callable) -> list[str]:
@@ -208,8 +217,6 @@ def _run_in_child(
     path: str, task: Task, report: Callable[[Event], None]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Do a run in a folder of its own; return its record and its files by name."""
-    from benchmark import environment
-
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as output:
         located = replace(task.located, path=path) if task.located.path else task.located
         # Not the machine that asked: the one that trains.

@@ -278,9 +278,14 @@ class InProcess:
                 stop_if_asked()
                 report(event)
 
-            for task in tasks:
-                yield execute(task, heard)
-                stop_if_asked()
+            try:
+                for task in tasks:
+                    yield execute(task, heard)
+                    stop_if_asked()
+            finally:
+                # The process is the user's: what was compiled would stay in its memory.
+                if training := sys.modules.get("benchmark.training"):
+                    training.forget()
 
 
 class SchedulerLostError(OSError):

@@ -418,7 +418,8 @@ def _trainer(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
     if kept and not (kept.data is data and (kept.entry is entry or spec.activation_sha256)):
         kept = None
     with _garbage_collected():
-        made = compiled(entry) if spec.device == "CPU" else entry
+        # Of a model for a trainer that is there, only the values are needed.
+        made = entry if kept or spec.device == "GPU" else compiled(entry)
         shape = data.x_train.shape[1:]
         model = BUILDERS[spec.model](made, shape, data.classes, spec.seed, spec.initializer)
         if kept:
@@ -430,6 +431,11 @@ def _trainer(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
     while len(_kept) > KEPT_TRAINERS:
         del _kept[next(iter(_kept))]
     return kept.trainer
+
+
+def forget() -> None:
+    """Let go of the trainers that are kept for further seeds."""
+    _kept.clear()
 
 
 @contextlib.contextmanager

@@ -127,6 +127,20 @@ def test_fresh_trains_again_to_the_same_numbers(finished):
     assert next(finished.glob("runs/*relu*/run.json")).stat().st_mtime_ns > stamp
 
 
+def test_slow_runs_start_first(tmp_path, monkeypatch):
+    started = []
+
+    def run(self, tasks, report):
+        started.extend((task.spec.model, task.spec.seed, task.spec.activation) for task in tasks)
+        return iter(())
+
+    monkeypatch.setattr(scheduling.InProcess, "run", run)
+    settings = {**SMALL, "seeds": 2, "model": ["mlp", "cnn"]}
+    compare(["relu", "selu"], output=tmp_path, jobs=1, **settings)
+    wanted = [(m, s, a) for m in ("cnn", "mlp") for s in (0, 1) for a in ("relu", "selu")]
+    assert started == wanted
+
+
 def test_interrupted_run_goes_on_after_its_last_epoch(tmp_path, finished, monkeypatch):
     saved = store.RunFolder.save_checkpoint
 

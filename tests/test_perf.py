@@ -11,6 +11,7 @@ PERF = Path(__file__).parents[1] / "perf"
 sys.path.insert(0, str(PERF))
 
 import compare as stick  # noqa: E402
+import overhead  # noqa: E402
 
 
 def lane(name, system, processes, **times):
@@ -69,3 +70,24 @@ def test_systems_answer(system):
     assert ready == "ready"
     assert 0 < seconds < 60
     assert 100 < memory < 10_000
+
+
+def test_overhead_table_extrapolates_from_what_was_measured():
+    row = {"start": 5.0, "first": 1.0, "overhead": 0.05, "throughput": 18.0, "serial": 0.01}
+    places = [(where, n) for where in (overhead.HERE_WORKERS, overhead.CLUSTER) for n in (1, 2)]
+    text = overhead.table(dict.fromkeys(places, row), 10.0)
+    assert "no more than 100 runs a second" in text
+    # 10 workers: 10 runs in 10.05 s; 1000 would be 99.5 a second, just below what one can ask.
+    assert f"| 10 | {3600 * 10 / 10.05:.0f} | {10 / 10.05:.1%} |" in text
+    busy = overhead.table({place: {**row, "serial": 0.1} for place in places}, 10.0)
+    assert f"| 1000 | {3600 * 10:.0f} | {0.1:.1%} |" in busy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [overhead.HERE_WORKERS, overhead.CLUSTER])
+def test_overhead_is_measured(where):
+    found = overhead.measure(where, 1, 14)
+    assert set(found) == {"start", "first", "overhead", "throughput", "serial"}
+    assert 0 < found["overhead"] < 5
+    assert found["first"] < found["start"] + 30
+    assert found["throughput"] < 1 / found["overhead"]
