@@ -112,7 +112,7 @@ def compare(
         with screen(console) as shown:
             with store.lock():
                 _run_missing(job, jobs, store, fresh, shown, cluster)
-                figures = report.write(store, job.specs, style)
+                figures = report.write(store, {spec.run: spec for spec in job.specs}, style)
                 results = Results(*store.tables())
             _show_end(shown, store, results.runs, figures)
     return results
@@ -308,15 +308,15 @@ def rebuild(output: str | Path, style: str = "light", console: "Console | None" 
     from benchmark import report
 
     store = Store(output)
-    specs = store.specs() if store.path.is_dir() else []
-    if not specs:
+    recorded = store.recorded() if store.path.is_dir() else {}
+    if not recorded:
         raise RequestError(
             f"{str(output)!r} holds no runs: give the --output folder of an earlier comparison"
         )
     if style not in STYLES:
         raise unknown("style", style, STYLES)
     with store.lock():
-        figures = report.write(store, specs, style)
+        figures = report.write(store, recorded, style)
         runs = store.table("runs.csv")
     with screen(console) as shown:
         _show_end(shown, store, runs, figures)

@@ -8,6 +8,7 @@ its output, pickled. It ends with its worker, and after a while without work.
 import contextlib
 import os
 import pickle
+import queue
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ class Child:
     """Such a process, seen from the worker."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        # The code of this worker, wherever that was found.
+        # The code of this worker, wherever that was found; -P: not what lies in its folder.
         paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         environment = {
             **os.environ,
@@ -41,7 +42,7 @@ class Child:
         }
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmark.child"],
+            [sys.executable, "-P", "-m", "benchmark.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._messages,
@@ -62,30 +63,47 @@ class Child:
     ) -> Any:
         """Call `function(*arguments, report)` there and return its answer.
 
-        What it reports goes to `heard`; after each report `wanted` says whether to go on.
+        What it reports goes to `heard`; `wanted` is asked every second whether to go on.
 
         Raises:
             ChildLostError: the process ended.
             NoLongerWantedError: `wanted` said no; the process was ended.
             Exception: whatever the function raised.
         """
+        messages: queue.Queue = queue.Queue()
+        threading.Thread(target=self._read, args=(messages,), daemon=True).start()
         try:
-            _write(self._process.stdin, (function, arguments))
+            with contextlib.suppress(OSError):
+                # If the process has ended, the reader says so.
+                _write(self._process.stdin, (function, arguments))
             while True:
-                kind, value = pickle.load(self._process.stdout)
+                try:
+                    kind, value = messages.get(timeout=1.0)
+                except queue.Empty:
+                    kind = ""
                 if kind == _ANSWER:
                     return value
                 if kind == _ERROR:
                     raise value
-                heard(value)
+                if kind == _EVENT:
+                    heard(value)
                 if not wanted():
                     raise NoLongerWantedError("whoever asked for this run has gone away")
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-            self.kill()
-            raise ChildLostError(f"the run's process ended: {self._last_words()}") from error
-        except NoLongerWantedError:
+        except (ChildLostError, NoLongerWantedError):
             self.kill()
             raise
+
+    def _read(self, messages: queue.Queue) -> None:
+        """Pass on what the process writes, up to the end of a request."""
+        kind = _EVENT
+        while kind == _EVENT:
+            try:
+                kind, value = pickle.load(self._process.stdout)
+            except Exception:
+                self._process.wait()
+                words = f"the run's process ended: {self._last_words()}"
+                kind, value = _ERROR, ChildLostError(words)
+            messages.put((kind, value))
 
     def kill(self) -> None:
         """End the process at once."""
@@ -102,7 +120,7 @@ class Child:
 
 
 class Children:
-    """The processes of a worker: at most one for each of its threads, kept for further runs."""
+    """The processes of a worker, kept for further runs with the same settings."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -235,7 +235,9 @@ def _guarded(parse: Callable, arguments: Sequence[str] | None, program: str) -> 
         # Not --fresh: that would forget what is done.
         again = shlex.join(word for word in words if word != "--fresh")
         line = f"{_python()} {program} {again}".strip()
-        print(f"\nInterrupted. Finished epochs are kept; to go on: {line}", file=sys.stderr)
+        # Of runs elsewhere only the finished ones are here.
+        kept = "runs" if any(word.startswith("--scheduler") for word in words) else "epochs"
+        print(f"\nInterrupted. Finished {kept} are kept; to go on: {line}", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)

@@ -4,11 +4,13 @@ Their machines need this project installed and nothing else. Data and a user's a
 to them, a finished run's files travel back; what is recorded is recorded here.
 """
 
+import asyncio
 import contextlib
 import functools
 import io
 import logging
 import pickle
+import queue
 import tempfile
 import threading
 import uuid
@@ -18,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from distributed import Client, WorkerPlugin, get_worker
+from distributed import Client, WorkerPlugin, get_worker, rpc
 
-from benchmark import datasets, environment, scheduling
+from benchmark import datasets, scheduling
 from benchmark.child import Children
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError, one_line
@@ -28,25 +30,45 @@ from benchmark.scheduling import Event, Task
 from benchmark.store import Store
 
 CONNECT_SECONDS = 10
+FORGET_SECONDS = 10
 _children = Children()
 
 
-class _Delivery(WorkerPlugin):
-    """Brings the data to each worker of a job, those that join later included."""
+def _delivery(name: str, content: bytes) -> WorkerPlugin:
+    """Return what brings the data to each worker of a job, those that join later included.
 
-    def __init__(self, name: str, content: bytes) -> None:
-        self.name = name
-        self._content = content
+    A class inside a function travels as code: a worker without this project does not fail at it,
+    only at the runs.
+    """
 
-    def setup(self, worker: Any) -> None:
-        """Keep the data in the worker's own folder."""
-        self.path = Path(worker.local_directory) / f"{self.name}.npz"
-        self.path.write_bytes(self._content)
+    class Delivery(WorkerPlugin):
+        def __init__(self) -> None:
+            self.name = name
 
-    def teardown(self, worker: Any) -> None:
-        """Clear up after the job."""
-        self.path.unlink(missing_ok=True)
-        _children.end_idle()
+        def setup(self, worker: Any) -> None:
+            """Keep the data in the worker's own folder."""
+            import os
+
+            self.path = os.path.join(worker.local_directory, f"{name}.npz")
+            with open(self.path, "wb") as file:
+                file.write(content)
+
+        def teardown(self, worker: Any) -> None:
+            """Clear up after the job."""
+            import os
+            import sys
+
+            if os.path.exists(self.path):
+                os.unlink(self.path)
+            if "benchmark.cluster" in sys.modules:
+                sys.modules["benchmark.cluster"].end_idle_children()
+
+    return Delivery()
+
+
+def end_idle_children() -> None:
+    """End those processes of this worker that have nothing to do."""
+    _children.end_idle()
 
 
 def packed(data: datasets.Dataset) -> bytes:
@@ -78,12 +100,14 @@ class Cluster(scheduling.DaskWorkers):
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(_log_of_dask_silenced())
         try:
+            # What answers at another port may be no scheduler, and never say so.
+            _within(CONNECT_SECONDS, asyncio.run, _identity(address))
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError, TypeError, ImportError) as error:
+        except Exception as error:
             self._stack.close()
             raise RequestError(
-                f"scheduler {address!r} cannot be reached ({one_line(error)}): give the address"
-                " that `dask scheduler` prints, tcp://host:8786 for instance"
+                f"scheduler {address!r} cannot be reached ({one_line(error) or 'no answer'}): give"
+                " the address that `dask scheduler` prints, tcp://host:8786 for instance"
             ) from error
         self._client = self._stack.enter_context(client)
 
@@ -102,23 +126,27 @@ class Cluster(scheduling.DaskWorkers):
         """Send the data to every worker, now or when it joins.
 
         Raises:
-            RequestError: a worker cannot take them, for want of this project for instance.
+            RequestError: a worker lacks this project, or cannot take the data.
         """
-        plugin = _Delivery(self._job, packed(data))
+        lacking = [worker for worker, found in self._client.run(_prober()).items() if not found]
+        if lacking:
+            raise RequestError(
+                f"worker {lacking[0]} lacks this project: install it there, in the same version as"
+                " here"
+            )
+        self._stack.callback(self._forget)
         try:
-            self._client.register_plugin(plugin, name=plugin.name)
+            self._client.register_plugin(_delivery(self._job, packed(data)), name=self._job)
         except Exception as error:
             raise RequestError(
-                f"a worker of {self._address} cannot take the data"
-                f" ({type(error).__name__}: {one_line(error)}): it needs this project installed, in"
-                " the same version as here"
+                f"a worker of {self._address} cannot take the data: {type(error).__name__}:"
+                f" {one_line(error)}"
             ) from error
-        self._stack.callback(self._forget, plugin.name)
 
-    def _forget(self, name: str) -> None:
-        # Where the scheduler is gone there is nothing left to clear up.
+    def _forget(self) -> None:
+        # Where the scheduler or a worker is gone there may be nothing left to clear up.
         with contextlib.suppress(Exception):
-            self._client.unregister_worker_plugin(name)
+            _within(FORGET_SECONDS, self._client.unregister_worker_plugin, self._job)
 
     def _submit(self, function: Callable, *arguments: Any, spec: RunSpec, **options: Any) -> Any:
         if spec.device == "GPU":
@@ -130,7 +158,8 @@ class Cluster(scheduling.DaskWorkers):
         return self._submit(_check_in_child, entries, spec, spec=spec, pure=False)
 
     def _start(self, task: Task, place: int) -> Any:
-        key = f"{task.spec.run}-{self._job}"
+        # The job first: of tasks of one large group, a worker is sent no more than it can begin.
+        key = f"{self._job}-{task.spec.run}"
         return self._submit(
             *(_run_in_child, task),
             **{"spec": task.spec, "key": key, "priority": -place, "pure": False},
@@ -145,9 +174,6 @@ class Cluster(scheduling.DaskWorkers):
             )
         Store(task.output).folder(task.spec.run).receive(files)
         return record
-
-    def kill(self) -> None:
-        """Give the runs up: their workers stop them at the next event."""
 
     def close(self) -> None:
         """Leave the cluster; what is not done there is dropped."""
@@ -164,22 +190,72 @@ def _opener() -> Callable[[bytes], Any]:
     def call(content: bytes) -> Any:
         import pickle
 
-        function, arguments = pickle.loads(content)
+        try:
+            function, arguments = pickle.loads(content)
+        except ImportError as error:
+            raise RuntimeError(
+                f"a worker lacks this project: install it there ({error})"
+            ) from error
         return function(*arguments)
 
     return call
 
 
+def _prober() -> Callable[[], bool]:
+    """Return a function that says whether this project is installed, likewise."""
+
+    def probe() -> bool:
+        try:
+            import benchmark.cluster  # noqa: F401
+        except ImportError:
+            return False
+        return True
+
+    return probe
+
+
+async def _identity(address: str) -> dict[str, Any]:
+    async with rpc(address) as scheduler:
+        return await scheduler.identity()
+
+
+def _within(seconds: float, function: Callable, *arguments: Any) -> Any:
+    """Call a function and return its answer.
+
+    Raises:
+        TimeoutError: it has not returned by then; it is left to itself.
+    """
+    answers: queue.Queue = queue.Queue()
+
+    def call() -> None:
+        try:
+            answers.put((function(*arguments), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if error:
+        raise error
+    return answer
+
+
 @contextlib.contextmanager
 def _log_of_dask_silenced() -> Iterator[None]:
     """Keep what Dask logs of lost connections off the screen: it is said in one line instead."""
-    logger = logging.getLogger("distributed")
-    kept = logger.level
-    logger.setLevel(logging.CRITICAL)
+    # Dask's settings give several of its loggers a level of their own.
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    kept = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in kept:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(kept)
+        for logger, level in kept.items():
+            logger.setLevel(level)
 
 
 def _on_worker(job: str, spec: RunSpec, function: Callable, *arguments: Any) -> Any:
@@ -192,35 +268,54 @@ def _on_worker(job: str, spec: RunSpec, function: Callable, *arguments: Any) -> 
         return held is not None and held.state == "executing"
 
     settings = (spec.threads, spec.device, spec.deterministic)
-    path = worker.plugins[job].path
-    # A worker may have more threads than there is memory for.
+    environment = scheduling.worker_environment()
+    try:
+        with (
+            _room(worker, spec.threads),
+            tempfile.TemporaryDirectory(dir=worker.local_directory) as folder,
+            _children.one(settings, environment) as child,
+        ):
+            return child.ask(
+                *(function, str(worker.plugins[job].path), folder, *arguments),
+                heard=functools.partial(worker.log_event, job),
+                wanted=wanted,
+            )
+    except OSError as error:
+        # Not to be taken for the disk of the machine that asks.
+        raise RuntimeError(f"a worker's {type(error).__name__}: {error}") from error
+
+
+_rooms: dict[int, threading.Semaphore] = {}
+_rooms_lock = threading.Lock()
+
+
+def _room(worker: Any, threads: int) -> threading.Semaphore:
+    """Return what limits the runs at once to the worker's threads and memory."""
+    from benchmark import environment
+
     memory = worker.memory_manager.memory_limit or environment.memory_bytes()
-    room = _room(max(1, int(memory) // environment.WORKER_BYTES))
-    with room, _children.one(settings, scheduling.worker_environment()) as child:
-        return child.ask(
-            *(function, str(path), *arguments),
-            heard=functools.partial(worker.log_event, job),
-            wanted=wanted,
-        )
+    runs = min(worker.state.nthreads // threads, int(memory) // environment.WORKER_BYTES)
+    with _rooms_lock:
+        return _rooms.setdefault(max(1, runs), threading.Semaphore(max(1, runs)))
 
 
-@functools.cache
-def _room(runs: int) -> threading.Semaphore:
-    return threading.Semaphore(runs)
-
-
-def _check_in_child(path: str, entries: bytes, spec: RunSpec, report: Callable) -> list[str]:
+def _check_in_child(
+    path: str, folder: str, entries: bytes, spec: RunSpec, report: Callable
+) -> list[str]:
     return scheduling.check_entries(entries, spec)
 
 
 def _run_in_child(
-    path: str, task: Task, report: Callable[[Event], None]
+    path: str, folder: str, task: Task, report: Callable[[Event], None]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Do a run in a folder of its own; return its record and its files by name."""
-    with tempfile.TemporaryDirectory(dir=Path(path).parent) as output:
-        located = replace(task.located, path=path) if task.located.path else task.located
-        # Not the machine that asked: the one that trains.
-        facts = {**task.facts, "environment": environment.describe()}
-        there = replace(task, located=located, output=output, facts=facts, fresh=False)
-        record = scheduling.execute(there, report)
-        return record, Store(output).folder(task.spec.run).files()
+    from benchmark import environment
+
+    located = replace(task.located, path=path) if task.located.path else task.located
+    # Not the machine that asked: the one that trains.
+    facts = {**task.facts, "environment": environment.describe()}
+    there = replace(task, located=located, output=folder, facts=facts, fresh=False)
+    record = scheduling.execute(there, report)
+    if record.get("error") == scheduling.DISK_FULL:
+        raise RuntimeError("the disk of a worker is full")
+    return record, Store(folder).folder(task.spec.run).files()

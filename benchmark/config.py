@@ -68,11 +68,6 @@ class RunSpec:
         positive_number("learning rate", self.learning_rate)
 
     @property
-    def compute_dtype(self) -> str:
-        """What the hidden layers compute in: "float32", "bfloat16" or "float16"."""
-        return self.precision.removeprefix("mixed_")
-
-    @property
     def run(self) -> str:
         """Name of the run: readable parts and a hash of all that decides its numbers."""
         text = json.dumps({**vars(self), "protocol": PROTOCOL}, sort_keys=True)

@@ -82,7 +82,9 @@ def _jit(function: Callable) -> Callable:
 def _xla_works() -> bool:
     """Return whether this build of TensorFlow can compile for the CPU."""
     try:
-        tf.function(lambda x: x + 1.0, jit_compile=True)(tf.ones(1))
+        # At once, even where this is asked while a step is traced.
+        with tf.init_scope():
+            tf.function(lambda x: x + 1.0, jit_compile=True)(tf.ones(1))
     except Exception:
         return False
     return True

@@ -75,18 +75,18 @@ def _what(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
 
 
-def check(entry: Activation, dtype: str = "float32") -> list[str]:
+def check(entry: Activation) -> list[str]:
     """Check a user's function before it is trained with.
 
-    Shape, dtype, finite values and finite gradients on [-30, 30], and the shapes of
-    the comparison's layers; `dtype` is what the layers compute in. Returns warnings: what fails
-    beyond that, up to ±1e4.
+    Shape, dtype, finite values and finite gradients in float32 on [-30, 30], each element treated
+    alone, and the shapes of the comparison's layers. Returns warnings: what fails beyond that, up
+    to ±1e4.
 
     Raises:
         RequestError: the function does not pass; the message names it.
     """
     wrong = f"activation {entry.name!r}"
-    inside = tf.cast(tf.linspace(-30.0, 30.0, 2401)[:-1], dtype)
+    inside = tf.linspace(-30.0, 30.0, 2401)[:-1]
     for x in (tf.reshape(inside, (4, 2, 3, 100)), tf.reshape(inside, (24, 100))):
         try:
             value, gradient = _value_and_gradient(entry, x)
@@ -112,13 +112,20 @@ def check(entry: Activation, dtype: str = "float32") -> list[str]:
                 )
     try:
         # As in training: in a graph, the batch of unknown size.
-        tf.function(entry.function).get_concrete_function(tf.TensorSpec((None, 5), dtype))
+        tf.function(entry.function).get_concrete_function(tf.TensorSpec((None, 5)))
     except Exception as error:
         raise RequestError(
             f"{wrong} cannot be part of a graph, use TensorFlow operations only: {_what(error)}"
         ) from error
+    # The engine takes a batch in parts.
+    part = _value_and_gradient(entry, x[:12])[0]
+    if not np.allclose(part, value[:12], rtol=1e-5, atol=1e-6):
+        raise RequestError(
+            f"{wrong} gives an element another value in another batch: it must treat each element"
+            " alone"
+        )
     right = tf.exp(tf.linspace(3.4, 9.21, 200))
-    far = tf.cast(tf.concat([-right, right], 0), dtype)
+    far = tf.concat([-right, right], 0)
     value, gradient = _value_and_gradient(entry, far)
     warnings = []
     for what, numbers in (("value", value), ("gradient", gradient)):
@@ -214,8 +221,13 @@ def _described(value: Any, home: set[str], seen: set[int]) -> Any:
 
 
 def _described_function(function: types.FunctionType, home: set[str], seen: set[int]) -> Any:
-    names = _names(function.__code__) & set(function.__globals__)
-    reached = {name: function.__globals__[name] for name in names}
+    names = _names(function.__code__)
+    reached = {name: function.__globals__[name] for name in names & set(function.__globals__)}
+    # Of a module, what is asked of it by name.
+    for name, value in list(reached.items()):
+        if isinstance(value, types.ModuleType):
+            asked = names & set(vars(value))
+            reached |= {f"{name}.{attribute}": vars(value)[attribute] for attribute in asked}
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     parts = (function.__defaults__, function.__kwdefaults__, cells, reached)
     return (_source(function), [_described(part, home, seen) for part in parts])

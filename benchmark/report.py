@@ -26,9 +26,12 @@ def looks(recorded: dict[str, int] | None = None) -> dict[str, LineLook]:
     return {**others, **{name: resolve(name).look for name in names()}}
 
 
-def write(store: Store, specs: list[RunSpec], style: str = "light") -> list[Path]:
-    """Write the tables, the figures and report.html of these runs; return the figures' paths."""
-    places = store.write_tables(specs)
+def write(store: Store, recorded: dict[str, RunSpec], style: str = "light") -> list[Path]:
+    """Write the tables, the figures and report.html of these runs, which are given by name.
+
+    Returns the figures' paths.
+    """
+    places = store.write_tables(recorded)
     history, runs = store.tables()
     summary = statistics.summarise(runs)
     store.write_table("summary.csv", summary)

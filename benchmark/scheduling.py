@@ -107,11 +107,7 @@ def check_entries(entries: bytes, spec: RunSpec) -> list[str]:
     """
     with _output_into(os.devnull):
         _configure(spec)
-        return [
-            warning
-            for entry in plugins.unpack(entries)
-            for warning in plugins.check(entry, spec.compute_dtype)
-        ]
+        return [warning for entry in plugins.unpack(entries) for warning in plugins.check(entry)]
 
 
 def execute(task: Task, report: Callable[[Event], None]) -> dict[str, Any]:
@@ -288,6 +284,11 @@ class InProcess:
                     training.forget()
 
 
+# What a run's end by the loss of its worker is called: by Dask, and by `child`.
+_LOST = ("KilledWorker", "ChildLostError")
+_SCHEDULER_LOST = "the connection to the scheduler broke"
+
+
 class SchedulerLostError(OSError):
     """The connection to the scheduler broke; what has come back is recorded."""
 
@@ -300,15 +301,19 @@ class DaskWorkers:
 
     def check(self, entries: bytes, spec: RunSpec) -> list[str]:
         """Check the user's activations in a worker; see `check_entries`."""
-        from distributed import KilledWorker
-
+        future = self._check(entries, spec)
         try:
-            return self._check(entries, spec).result()
-        except KilledWorker as error:
-            raise RequestError(
-                "the check of your activations lost its worker several times: one of them ends the"
-                " process it runs in"
-            ) from error
+            return future.result()
+        except RequestError:
+            raise
+        except Exception as error:
+            if future.cancelled():
+                raise SchedulerLostError(_SCHEDULER_LOST) from error
+            if type(error).__name__ in _LOST:
+                problem = "one of them ends the process it runs in"
+            else:
+                problem = _error_line(error)
+            raise RequestError(f"the check of your activations failed: {problem}") from error
 
     def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
         """Yield each task's record as it ends; a lost worker costs its run a retry.
@@ -334,7 +339,7 @@ class DaskWorkers:
                 continue
             task, future = waiting.pop(arrival.key)
             if future.cancelled():
-                raise SchedulerLostError("the connection to the scheduler broke")
+                raise SchedulerLostError(_SCHEDULER_LOST)
             yield self._record(task, future)
             future.release()
 
@@ -342,11 +347,13 @@ class DaskWorkers:
         try:
             return self._arrived(task, future.result())
         except Exception as error:
-            name = type(error).__name__
-            lost = name in ("KilledWorker", "ChildLostError")
-            reason = f"its worker was lost {LOST_WORKERS} times" if lost else ""
+            reason = _error_line(error)
+            if type(error).__name__ == "KilledWorker":
+                reason = f"its worker was lost {error.allowed_failures + 1} times"
+            elif type(error).__name__ == "ChildLostError":
+                reason = f"its process was lost {LOST_WORKERS} times: {error}"
             folder = Store(task.output).folder(task.spec.run)
-            return _failed(task.spec, folder, reason or _error_line(error), dict(task.facts))
+            return _failed(task.spec, folder, reason, dict(task.facts))
 
     def _check(self, entries: bytes, spec: RunSpec) -> Any:
         """Return the future of the warnings of `check_entries`."""
@@ -409,7 +416,8 @@ class LocalWorkers(DaskWorkers):
         return self._client.submit(check_entries, entries, spec, pure=False)
 
     def _start(self, task: Task, place: int) -> Any:
-        key = task.spec.run
+        # One large group of tasks: of such a one a worker is sent no more than it can begin.
+        key = f"{TOPIC}-{task.spec.run}"
         return self._client.submit(_execute_on_worker, task, key=key, pure=False, priority=-place)
 
     def _arrived(self, task: Task, answer: dict[str, Any]) -> dict[str, Any]:
@@ -460,12 +468,16 @@ def workers(
     say: Callable[[str], None],
     cluster: DaskWorkers | None = None,
 ) -> Iterator[InProcess | DaskWorkers]:
-    """Provide what carries out the runs: a cluster, this process if `here`, else `jobs` workers.
+    """Provide what carries out the runs: the cluster, which stays connected, else this process if
+    `here`, else `jobs` workers.
 
     Where TensorFlow already runs in this process with other settings than the spec's, there is
     one worker instead, and `say` is told.
     """
-    if here and not cluster:
+    if cluster:
+        yield cluster
+        return
+    if here:
         with _output_into(os.devnull):
             ready = configure_once(spec.threads, spec.device, spec.deterministic)
         if ready:
@@ -475,7 +487,7 @@ def workers(
         say(
             "TensorFlow already runs in this process with other settings: using one worker process."
         )
-    pool = cluster or LocalWorkers(jobs)
+    pool = LocalWorkers(jobs)
     try:
         yield pool
     except BaseException:

@@ -126,12 +126,12 @@ def _seal(record: dict[str, Any]) -> str:
     return _sha256(json.dumps(record, sort_keys=True).encode())
 
 
-def spec_columns(spec: RunSpec) -> dict[str, Any]:
-    """Return the settings of a run under the names they have in the tables."""
+def spec_columns(spec: RunSpec, run: str) -> dict[str, Any]:
+    """Return the name and the settings of a run under the names they have in the tables."""
     fields = dict(vars(spec))
     fields["loss_function"] = fields.pop("loss")
     fields["epochs_asked"] = fields.pop("epochs")
-    return {**fields, "run": spec.run}
+    return {**fields, "run": run}
 
 
 class RunFolder:
@@ -213,7 +213,7 @@ class RunFolder:
 
     def write_history(self, spec: RunSpec, rows: list[dict[str, Any]]) -> None:
         """Write history.csv, one row per epoch."""
-        settings = spec_columns(spec)
+        settings = spec_columns(spec, spec.run)
         text = csv_text(HISTORY_COLUMNS, ({**settings, **row} for row in rows))
         write_atomic(self.path / "history.csv", text)
 
@@ -276,10 +276,12 @@ class RunFolder:
             filelock.Timeout: another process holds the folder.
         """
         with self.lock():
-            self.clear()
             for name in reversed(_TRAVELLING):
                 if name in files:
                     write_atomic(self.path / name, files[name])
+            if "predictions.csv" in files:
+                # Of an attempt here.
+                self._checkpoint.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Forget the run, the record first."""
@@ -359,17 +361,16 @@ class Store:
         """Return the folder of the run of that name."""
         return RunFolder(self.path / "runs" / run)
 
-    def write_tables(self, specs: list[RunSpec]) -> dict[str, int]:
-        """Write history.csv and runs.csv for these runs, finished or not.
+    def write_tables(self, runs: dict[str, RunSpec]) -> dict[str, int]:
+        """Write history.csv and runs.csv for these runs by name, finished or not.
 
         Returns the places in the palette that the runs recorded, by activation.
         """
         header = ",".join(HISTORY_COLUMNS) + "\n"
         bodies, rows, places = [header], [], {}
         # One pass that keeps no record: among thousands, reading them is what takes the time.
-        for spec in specs:
-            settings = spec_columns(spec)
-            folder = self.folder(settings["run"])
+        for name, spec in runs.items():
+            settings, folder = spec_columns(spec, name), self.folder(name)
             record, history = folder.record(), _history_text(folder.path)
             bodies.append(history.removeprefix(header))
             rows.append(_run_row(settings, record, _epochs_in(history)))
@@ -408,16 +409,19 @@ class Store:
             write_atomic(path, content)
         return paths
 
-    def specs(self) -> list[RunSpec]:
-        """Return the settings of the recorded runs: those that runs.csv lists, else all."""
+    def recorded(self) -> dict[str, RunSpec]:
+        """Return the recorded runs by name: those that runs.csv lists, else all.
+
+        The names are those of the folders: another version of this project may have given them.
+        """
         folders = []
         with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
             text = (self.path / "runs.csv").read_text(encoding="utf-8")
             listed = [row["run"] for row in csv.DictReader(io.StringIO(text))]
             folders = [self.path / "runs" / run for run in listed]
         folders = folders or sorted((self.path / "runs").glob("*/"))
-        records = (RunFolder(path).record() for path in folders)
-        return [RunSpec(**record["spec"]) for record in records if record]
+        records = ((path.name, RunFolder(path).record()) for path in folders)
+        return {name: RunSpec(**record["spec"]) for name, record in records if record}
 
     def run_states(self) -> list[tuple[str, str, int]]:
         """Return name, status and finished epochs of every run, in the order of their names."""

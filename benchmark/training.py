@@ -29,6 +29,8 @@ EVALUATION_BATCH = {"CPU": 128, "GPU": 2000}
 # The convolutions take a batch in parts whose largest layer has this many bytes, so that a core's
 # cache holds what is passed on. Fixed, since the rounding of sums depends on it.
 PART_BYTES = 2_500_000
+# Each part is nodes of the graph: more would take long to compile.
+MOST_PARTS = 16
 
 Row = dict[str, float]
 
@@ -124,7 +126,8 @@ class Trainer:
         self._loss = keras.losses.get(spec.loss)
         self._x, self._y = _on_device(data)
         self._head, self._tail = _divided(model.layers)
-        self._part = _part_size(self._head) if spec.device == "CPU" else spec.batch_size
+        whole, on_cpu = spec.batch_size, spec.device == "CPU"
+        self._part = max(_part_size(self._head), -(-whole // MOST_PARTS)) if on_cpu else whole
         self._train_by_size: dict[int, Callable] = {}
         self._evaluate = self._compiled(self._evaluate_batch)
 
@@ -419,7 +422,8 @@ def _trainer(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
         kept = None
     with _garbage_collected():
         # Of a model for a trainer that is there, only the values are needed.
-        made = entry if kept or spec.device == "GPU" else compiled(entry)
+        form = _uncompiled if kept or spec.device == "GPU" else compiled
+        made = form(entry, spec.precision)
         shape = data.x_train.shape[1:]
         model = BUILDERS[spec.model](made, shape, data.classes, spec.seed, spec.initializer)
         if kept:
@@ -434,8 +438,9 @@ def _trainer(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
 
 
 def forget() -> None:
-    """Let go of the trainers that are kept for further seeds."""
+    """Let go of what is kept for further seeds."""
     _kept.clear()
+    fused.cache_clear()
 
 
 @contextlib.contextmanager
@@ -451,13 +456,33 @@ def _garbage_collected() -> Iterator[None]:
             gc.enable()
 
 
-def compiled(entry: Activation) -> Activation:
-    """Return the entry with its function as one kernel; on a GPU the whole step is compiled."""
+def compiled(entry: Activation, precision: str = "float32") -> Activation:
+    """Return the entry with its function as one kernel, where it is not one in TensorFlow.
+
+    In 16 bits it computes in float32 and reads and writes 16: what lies between the operations of
+    a composite function may overflow.
+    """
     if entry.native or entry.is_layer:
         return entry
-    function = fused(entry.make)
+    return _as_layer(entry, fused(_in_float32(entry.make, precision)))
+
+
+def _uncompiled(entry: Activation, precision: str) -> Activation:
+    """Return the same but for the kernel: on a GPU the whole step is compiled."""
+    if entry.native or entry.is_layer:
+        return entry
+    return _as_layer(entry, _in_float32(entry.make, precision))
+
+
+def _as_layer(entry: Activation, function: Callable) -> Activation:
     # As a layer of its own: under the function's name Keras keeps the user's form.
     return replace(entry, is_layer=True, make=lambda seed: keras.layers.Activation(function))
+
+
+def _in_float32(function: Callable, precision: str) -> Callable:
+    if precision == "float32":
+        return function
+    return lambda x: tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
 
 
 def _epoch(trainer: Trainer, data: Split, epoch: int, on_steps: Callable) -> Row:

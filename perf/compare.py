@@ -224,6 +224,7 @@ def main() -> None:
     measure(timed, activations, 2 if options.quick else options.rounds, options.steps)
     options.output.mkdir(parents=True, exist_ok=True)
     columns = ("measure", "activation", "system", "value", "unit")
+    write_atomic(options.output / "speed.csv", csv_text(columns, rows(timed)))
     more, text = beside(options.quick)
     write_atomic(options.output / "speed.csv", csv_text(columns, rows(timed) + more))
     write_atomic(options.output / "speed.md", table(timed) + text)

@@ -101,7 +101,7 @@ def measure(where: str, workers: int, runs: int) -> dict[str, float]:
                 training.append(record["scores"]["seconds"])
             processor = used() - processor
     # Each worker compiles each activation once, at its first run of it.
-    warm = 2 * workers * len(ACTIVATIONS)
+    warm = min(2 * workers * len(ACTIVATIONS), len(ends) // 2)
     cycle = (ends[-1] - ends[warm]) * workers / (len(ends) - 1 - warm)
     return {
         "start": first_step[0],

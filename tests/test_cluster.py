@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
-from benchmark import api, child, cluster, compare, datasets, store
+from benchmark import api, child, cluster, compare, datasets, register_activation, store
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError
 from tests.test_comparison import histories, predictions
@@ -25,25 +27,40 @@ SMALL = {"dataset": "digits", "limit": 300, "epochs": 3, "seeds": 1}
 LONG = ["--dataset", "digits", "--activations", "relu,elu,tanh", "--seeds", "2", "--epochs", "60"]
 
 
+HIDDEN = """
+import sys
+class Hidden:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] == "benchmark":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+"""
+
+
 class Cluster:
     """What a user starts by hand: `dask scheduler`, and `dask worker` without any option."""
 
     def __init__(self, folder):
         self.folder = folder
         self.processes = {}
+
+    def open(self):
+        self.folder.mkdir()
         self.start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0")
         self.address = self._file()["address"]
         for name in ("one", "two"):
             self.start(name, "worker", self.address)
 
-    def start(self, name, *words):
+    def start(self, name, *words, project=True):
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         words += ("--scheduler-file", str(folder / "file.json")) if name == "scheduler" else ()
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+        if name == "scheduler" or not project:
+            # A scheduler needs nothing of it.
+            (folder / "sitecustomize.py").write_text(HIDDEN)
+            environment["PYTHONPATH"] = str(folder)
         if name == "scheduler":
-            # It needs nothing of this project.
-            del environment["PYTHONPATH"]
             words += ("--dashboard-address", "127.0.0.1:0")
         with open(folder / "log", "wb") as log:
             self.processes[name] = subprocess.Popen(
@@ -69,6 +86,13 @@ class Cluster:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def children(self):
+        """The processes that do the workers' runs."""
+        found = []
+        for process in self.processes.values():
+            found += psutil.Process(process.pid).children(recursive=True)
+        return [child for child in found if "benchmark.child" in child.cmdline()]
+
     def close(self):
         for name in list(self.processes):
             self.lose(name)
@@ -76,9 +100,12 @@ class Cluster:
 
 @pytest.fixture
 def workers(tmp_path):
-    started = Cluster(tmp_path / "cluster") if (tmp_path / "cluster").mkdir() is None else None
-    yield started
-    started.close()
+    started = Cluster(tmp_path / "cluster")
+    try:
+        started.open()
+        yield started
+    finally:
+        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +115,13 @@ def local(tmp_path_factory):
     done = subprocess.run(command(output), capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return output
+
+
+def wait_until(true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def command(output, *words):
@@ -112,6 +146,7 @@ def started(output, address):
 @pytest.mark.slow
 def test_a_lost_worker_costs_a_retry_and_no_bit(workers, local, tmp_path):
     process = started(tmp_path / "out", workers.address)
+    wait_until(lambda: len(workers.children()) == 4)
     workers.lose("one")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -119,15 +154,19 @@ def test_a_lost_worker_costs_a_retry_and_no_bit(workers, local, tmp_path):
     assert predictions(tmp_path / "out") == predictions(local)
     runs = pd.read_csv(tmp_path / "out" / "runs.csv")
     assert runs["status"].tolist() == ["complete"] * 6
+    # Two of the four runs that were under way were begun twice.
+    begun = [
+        path.read_text().count(" run digits-") for path in (tmp_path / "out").glob("**/log.txt")
+    ]
+    assert begun == [1] * 6
     # Nothing was left behind by those that are still there.
-    assert not list((workers.folder / "two").glob("**/tmp*/runs"))
+    wait_until(lambda: not list((workers.folder / "two").glob("**/runs")))
 
 
 @pytest.mark.slow
 def test_a_lost_scheduler_costs_nothing_that_was_recorded(workers, local, tmp_path):
     process = started(tmp_path / "out", workers.address)
-    while len(list((tmp_path / "out").glob("runs/*/run.json"))) < 2:
-        time.sleep(0.05)
+    wait_until(lambda: len(list((tmp_path / "out").glob("runs/*/run.json"))) >= 2)
     workers.lose("scheduler")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
@@ -181,10 +220,7 @@ def test_data_travel(workers, tmp_path, monkeypatch):
     assert histories(there) == histories(tmp_path / "here")
     assert predictions(there) == predictions(tmp_path / "here")
     # Cleared up after the job.
-    deadline = time.monotonic() + 20
-    while left := list(workers.folder.glob("*/**/*.npz")):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
+    wait_until(lambda: not list(workers.folder.glob("*/**/*.npz")))
 
 
 @pytest.mark.slow
@@ -194,12 +230,28 @@ def test_runs_stop_when_nobody_wants_them_any_more(workers, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    deadline = time.monotonic() + 60
-    while running := subprocess.run(
-        ["pgrep", "-f", "benchmark.child"], capture_output=True, text=True
-    ).stdout.split():
-        assert time.monotonic() < deadline, running
-        time.sleep(0.5)
+    assert "Finished runs are kept" in errors
+    wait_until(lambda: not workers.children())
+    # Nor is anything left in their folders.
+    wait_until(lambda: not list(workers.folder.glob("*/**/runs")))
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_project_is_named(workers, tmp_path):
+    workers.start("three", "worker", workers.address, "--no-nanny", project=False)
+    wait_until(lambda: "Registered to" in (workers.folder / "three" / "log").read_text())
+    with pytest.raises(RequestError, match="worker tcp://.* lacks this project: install it there"):
+        compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+
+
+@pytest.mark.slow
+def test_activations_that_end_their_process_are_refused(workers, tmp_path):
+    @register_activation
+    def fatal(x):
+        os._exit(3)
+
+    with pytest.raises(RequestError, match="check of your activations failed: one of them ends"):
+        compare(["fatal"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
 
 
 @pytest.mark.slow
@@ -215,10 +267,19 @@ def test_workers_may_come_later(workers, tmp_path, capfd):
 
 def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    for address in ("tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1:no"):
+    for address in ("tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1:no", ""):
         with pytest.raises(RequestError, match=r"scheduler '.*' cannot be reached"):
             compare(["relu"], scheduler=address, output=tmp_path / "out", **SMALL)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_never_answers_is_no_scheduler(tmp_path, monkeypatch):
+    """Another server at that port, the scheduler's own web page for instance."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(RequestError, match="cannot be reached"):
+            compare(["relu"], scheduler=address, output=tmp_path / "out", **SMALL)
 
 
 def test_jobs_are_the_clusters_own(tmp_path):
@@ -262,6 +323,10 @@ def echo(value, report):
     return value
 
 
+def sleep(report):
+    time.sleep(60)
+
+
 def end(report):
     print("out of memory, say", file=sys.stderr)
     os._exit(9)
@@ -294,9 +359,21 @@ def test_child_that_ends_is_noticed(one):
 
 
 def test_child_whose_answer_nobody_wants_is_ended(one):
+    begun = time.monotonic()
     with pytest.raises(child.NoLongerWantedError):
-        one.ask(echo, 3, wanted=lambda: False)
+        # It reports nothing either.
+        one.ask(sleep, wanted=lambda: False)
     assert not one.alive
+    assert time.monotonic() - begun < 30
+
+
+def test_child_runs_the_code_of_its_worker(tmp_path, monkeypatch):
+    for name in ("benchmark.py", "queue.py"):
+        (tmp_path / name).write_text("raise SystemExit('taken from the wrong place')")
+    monkeypatch.chdir(tmp_path)
+    started = child.Child({})
+    assert started.ask(echo, 3) == 3
+    started.kill()
 
 
 def test_children_are_kept_for_the_same_settings_and_never_shared():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import store
+from benchmark import config, store
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError
 from benchmark.store import HISTORY_COLUMNS, Store, csv_text, write_atomic
@@ -42,6 +42,10 @@ def folder(tmp_path):
 
 def finish(folder):
     return folder.finish(SPEC, OUTCOME, np.array([3, 2]), {"peak_memory_mb": 1.5})
+
+
+def by_name(specs):
+    return {spec.run: spec for spec in specs}
 
 
 def test_numbers_read_back_exactly():
@@ -203,7 +207,7 @@ def test_tables(folder, tmp_path):
     other.write_history(unfinished, ROWS[:1])
     failed = dataclasses.replace(SPEC, activation="tanh")
     kept.folder(failed.run).fail(failed, "ValueError: it, broke", {})
-    kept.write_tables([SPEC, unfinished, failed])
+    kept.write_tables(by_name([SPEC, unfinished, failed]))
     history, runs = kept.tables()
     assert tuple(history.columns) == HISTORY_COLUMNS
     assert history["activation"].tolist() == ["relu", "relu", "elu"]
@@ -220,7 +224,7 @@ def test_tables(folder, tmp_path):
     )
     assert runs.loc[0, "test_accuracy"] == 0.5
     assert runs["test_binary_accuracy"].isna().all()
-    assert kept.specs() == [SPEC, failed]
+    assert kept.recorded() == by_name([SPEC, failed])
     assert sorted(state[1] for state in kept.run_states()) == ["complete", "failed", "unfinished"]
 
 
@@ -248,7 +252,7 @@ def test_tables_to_the_byte(tmp_path):
     nothing = Outcome("diverged", [{**ROWS[0], **lost}], {}, np.zeros(0), np.zeros(0), 42)
     folders[4].finish(diverged, nothing, np.zeros(0), {**facts, **entry('my, "own"', 21)})
 
-    assert kept.write_tables(specs) == {"relu": 1, 'my, "own"': 21}
+    assert kept.write_tables(by_name(specs)) == {"relu": 1, 'my, "own"': 21}
 
     adam, cross = "adam,0.001,categorical_crossentropy,0", "categorical_crossentropy"
     own = '"my, ""own"""'
@@ -287,7 +291,7 @@ def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
     for spec in specs:
         kept.folder(spec.run).path.mkdir()
         kept.folder(spec.run).finish(spec, OUTCOME, np.array([3, 2]), {})
-    assert kept.specs() == specs
+    assert kept.recorded() == by_name(specs)
     # Damage after that look at the records is noticed: nothing is remembered.
     path = kept.folder(specs[2].run).path / "run.json"
     path.write_text(path.read_text().replace('"test_accuracy": 0.5', '"test_accuracy": 0.9'))
@@ -297,7 +301,7 @@ def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
         store.RunFolder, "record", lambda folder: read.append(folder.path.name) or record(folder)
     )
     monkeypatch.setattr(store, "_seal", lambda content: sealed.append(content) or seal(content))
-    kept.write_tables(specs)
+    kept.write_tables(by_name(specs))
     assert read == [spec.run for spec in specs]
     assert [content["run"] for content in sealed] == read
     runs = kept.tables()[1]
@@ -337,7 +341,7 @@ def test_damaged_list_of_runs(folder, tmp_path, content):
     finish(folder)
     (tmp_path / "runs.csv").write_bytes(content)
     kept = Store(tmp_path)
-    assert kept.specs() == ([] if b"not-there" in content else [SPEC])
+    assert kept.recorded() == by_name([] if b"not-there" in content else [SPEC])
     (tmp_path / "history.csv").write_bytes(b"")
     with pytest.raises(RequestError, match="is damaged"):
         kept.tables()
@@ -346,3 +350,19 @@ def test_damaged_list_of_runs(folder, tmp_path, content):
 def test_home_is_understood(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Store("~/results").path == tmp_path / "results"
+
+
+def test_runs_of_another_version_keep_their_names(tmp_path, monkeypatch):
+    """What was recorded is reported, also where the same settings would be named otherwise now."""
+    kept = Store(tmp_path)
+    kept.prepare()
+    folder = kept.folder(SPEC.run)
+    folder.path.mkdir()
+    folder.finish(SPEC, OUTCOME, np.array([3, 2]), entry("relu", 1))
+    kept.write_tables(kept.recorded())
+    tables = [(tmp_path / name).read_bytes() for name in ("history.csv", "runs.csv")]
+    name = SPEC.run
+    monkeypatch.setattr(config, "PROTOCOL", 99)
+    assert SPEC.run != name
+    kept.write_tables(kept.recorded())
+    assert [(tmp_path / name).read_bytes() for name in ("history.csv", "runs.csv")] == tables
