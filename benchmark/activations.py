@@ -131,6 +131,7 @@ SELU_SCALE = 1.0507009873554805
     aliases=("logistic",),
     formula="1 / (1 + exp(-x))",
     paper="Rumelhart, Hinton & Williams 1986, Learning representations by back-propagating errors",
+    native=True,
 )
 def sigmoid(x: Any) -> Any:
     """Logistic sigmoid."""

@@ -223,11 +223,11 @@ def _described(value: Any, home: set[str], seen: set[int]) -> Any:
 def _described_function(function: types.FunctionType, home: set[str], seen: set[int]) -> Any:
     names = _names(function.__code__)
     reached = {name: function.__globals__[name] for name in names & set(function.__globals__)}
-    # Of a module, what is asked of it by name.
+    # Of a module, what is asked of it by name: not by its dictionary, which may be filled lazily.
     for name, value in list(reached.items()):
         if isinstance(value, types.ModuleType):
-            asked = names & set(vars(value))
-            reached |= {f"{name}.{attribute}": vars(value)[attribute] for attribute in asked}
+            asked = [attribute for attribute in names if hasattr(value, attribute)]
+            reached |= {f"{name}.{attribute}": getattr(value, attribute) for attribute in asked}
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     parts = (function.__defaults__, function.__kwdefaults__, cells, reached)
     return (_source(function), [_described(part, home, seen) for part in parts])

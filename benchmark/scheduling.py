@@ -27,7 +27,8 @@ TOPIC = "activation-benchmark"
 # A run whose worker was lost this often is given up: it is the run that kills them.
 LOST_WORKERS = 3
 DISK_FULL = "the disk is full"
-_EVENT_SECONDS = 0.5
+# Between two events of a run's progress inside an epoch.
+EVENT_SECONDS = 0.5
 # XLA uses half of an AVX-512 register unless told otherwise. It changes no bit of a result.
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
 
@@ -204,7 +205,7 @@ def _steps_event(spec: RunSpec, report: Callable[[Event], None]) -> Callable:
 
     def on_steps(epoch: int, steps: int, loss: float) -> None:
         nonlocal last
-        if time.monotonic() - last > _EVENT_SECONDS:
+        if time.monotonic() - last > EVENT_SECONDS:
             last = time.monotonic()
             report({"run": spec.run, "kind": "steps", "epoch": epoch, "steps": steps, "loss": loss})
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def measure(where: str, workers: int, runs: int) -> dict[str, float]:
     """Do the runs and return seconds: `start` until the first step, `first` for a worker's first
     run of an activation (tracing and compiling), `overhead` for each run beyond its training, and
     `serial`, the processor time per run of what there is only one of: this process and the
-    scheduler."""
+    scheduler; on a cluster `event`, the same for each event of a run's progress."""
     job = prepared(runs)
     with tempfile.TemporaryDirectory() as output:
         store = Store(output)
@@ -100,6 +100,7 @@ def measure(where: str, workers: int, runs: int) -> dict[str, float]:
                 ends.append(time.perf_counter())
                 training.append(record["scores"]["seconds"])
             processor = used() - processor
+            event = event_seconds(kept, used) if where == CLUSTER else 0.0
     # Each worker compiles each activation once, at its first run of it.
     warm = min(2 * workers * len(ACTIVATIONS), len(ends) // 2)
     cycle = (ends[-1] - ends[warm]) * workers / (len(ends) - 1 - warm)
@@ -109,7 +110,26 @@ def measure(where: str, workers: int, runs: int) -> dict[str, float]:
         "overhead": cycle - statistics.mean(training[warm + 1 :]),
         "throughput": workers / cycle,
         "serial": processor / len(ends),
+        "event": event,
     }
+
+
+def event_seconds(kept: Any, used: Callable[[], float], events: int = 2000) -> float:
+    """Return the processor time that an event of a run costs the scheduler and this process."""
+
+    def chatter(topic: str) -> None:
+        from distributed import get_worker
+
+        for step in range(events):
+            get_worker().log_event(topic, {"run": "x" * 40, "kind": "steps", "steps": step})
+
+    heard = []
+    kept._client.subscribe_topic("chatter", heard.append)
+    before = used()
+    kept._client.submit(chatter, "chatter").result()
+    while len(heard) < events:
+        time.sleep(0.05)
+    return (used() - before) / events
 
 
 def table(found: dict[tuple[str, int], dict[str, float]], run_seconds: float) -> str:
@@ -124,12 +144,16 @@ def table(found: dict[tuple[str, int], dict[str, float]], run_seconds: float) ->
             f"| {where} | {workers} | {row['start']:.1f} s | {row['first']:.2f} s |"
             f" {row['overhead']:.3f} s | {row['throughput']:.1f} |"
         )
-    serial = found[CLUSTER, 2]["serial"]
+    row = found[CLUSTER, 2]
+    events = run_seconds / scheduling.EVENT_SECONDS
+    serial = row["serial"] + events * row["event"]
     lines += [
         "",
-        f"The scheduler and the process that asks need {serial * 1000:.1f} ms of processor time per"
-        f" run together: no more than {1 / serial:.0f} runs a second, however many workers. For"
-        f" runs of {run_seconds:.0f} s of training (MNIST, 3 epochs), computed from that:",
+        f"The scheduler and the process that asks need {row['serial'] * 1000:.1f} ms of processor"
+        f" time per run together, and {row['event'] * 1000:.2f} ms per event of its progress. For"
+        f" runs of {run_seconds:.0f} s of training (MNIST, 3 epochs), which send {events:.0f} of"
+        f" them, that is {serial * 1000:.0f} ms: no more than {1 / serial:.0f} runs a second,"
+        " however many workers. Computed from that:",
         "",
         "| workers | runs per hour | of the ideal |",
         "| --- | --- | --- |",

@@ -123,7 +123,7 @@ def rebuild(output: str) -> dict[str, float]:
 
     clock = Clock()
     parts = {
-        "records": [(store.Store, "specs"), (store.RunFolder, "record")],
+        "records": [(store.Store, "recorded"), (store.RunFolder, "record")],
         "tables": [(store.Store, name) for name in ("write_tables", "write_table", "table")],
         "statistics": [(reducers, "summarise"), (reducers, "curves")],
         "figures": [(report, "write_figures"), (plotting, "curves_figure")],

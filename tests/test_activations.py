@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import cloudpickle
@@ -340,6 +341,7 @@ def test_names_that_cannot_be_registered(name):
         (lambda x: x[..., :1], "returns shape"),
         (lambda x: "text", "text|raises|returns"),
         (lambda x: x * float(tf.reduce_max(x)) / 30, "part of a graph"),
+        (lambda x: x - tf.reduce_mean(x, axis=0), "treat each element alone"),
     ],
 )
 def test_check_names_what_is_wrong(function, message):
@@ -505,3 +507,16 @@ def test_plugin_that_is_not_there(tmp_path):
 
 def test_catalogue_entries_need_no_packing():
     assert cloudpickle.loads(plugins.pack([])) == []
+
+
+def test_fingerprint_covers_values_of_modules(monkeypatch):
+    settings = types.ModuleType("my_settings")
+    settings.SLOPE, settings.OTHER = 0.1, 1.0
+    namespace = {"my_settings": settings, "tf": tf}
+    exec("def mine(x):\n    return tf.maximum(x, my_settings.SLOPE * x)", namespace)
+    register_activation("mine")(namespace["mine"])
+    before = plugins.fingerprint(resolve("mine"))
+    settings.OTHER = 2.0
+    assert plugins.fingerprint(resolve("mine")) == before
+    settings.SLOPE = 0.9
+    assert plugins.fingerprint(resolve("mine")) != before

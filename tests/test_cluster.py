@@ -154,7 +154,7 @@ def test_a_lost_worker_costs_a_retry_and_no_bit(workers, local, tmp_path):
     assert predictions(tmp_path / "out") == predictions(local)
     runs = pd.read_csv(tmp_path / "out" / "runs.csv")
     assert runs["status"].tolist() == ["complete"] * 6
-    # Two of the four runs that were under way were begun twice.
+    # Four runs were under way, two of them there: what came back is of one attempt each.
     begun = [
         path.read_text().count(" run digits-") for path in (tmp_path / "out").glob("**/log.txt")
     ]

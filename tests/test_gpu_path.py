@@ -37,6 +37,7 @@ def spec(activation="relu", **settings):
 @pytest.mark.parametrize("name", ["relu", "gelu", "prelu"])
 def test_whole_steps_compiled_as_one_program_agree_with_the_processor(few, name, monkeypatch):
     built = training.BUILDERS["cnn"]
+    monkeypatch.setattr(training, "_kept", {})
     # Compiled noise is drawn otherwise: without dropout the numbers are comparable.
     without = lambda *arguments: built(*arguments, dropout=False)  # noqa: E731
     monkeypatch.setitem(training.BUILDERS, "cnn", without)
@@ -50,7 +51,8 @@ def test_whole_steps_compiled_as_one_program_agree_with_the_processor(few, name,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_precision_trains_resumes_and_repeats(few, precision):
+def test_precision_trains_resumes_and_repeats(few, precision, monkeypatch):
+    monkeypatch.setattr(training, "_kept", {})
     settings, kept = spec("selu", precision=precision, epochs=3), []
     whole = train(
         settings,
@@ -59,6 +61,10 @@ def test_precision_trains_resumes_and_repeats(few, precision):
         on_epoch=lambda state: kept.append(Checkpoint(list(state.rows), state.arrays)),
     )
     assert whole.rows[-1]["loss"] < whole.rows[0]["loss"]
+    (trained,) = training._kept.values()
+    dtypes = {layer.compute_dtype for layer in trained.trainer.model.layers[:-1]}
+    assert dtypes == {precision.removeprefix("mixed_")}
+    assert trained.trainer.model.layers[-1].compute_dtype == "float32"
     again = train(settings, resolve("selu"), few, kept[0])
     assert np.array_equal(again.probability, whole.probability)
 

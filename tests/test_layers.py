@@ -7,13 +7,14 @@ from scipy import stats
 from benchmark import kernels, layers
 from benchmark.activations import SELU_ALPHA, SELU_SCALE, names, resolve
 from benchmark.kernels import fused
+from benchmark.training import compiled
 from tests.test_activations import CLOSED, LEFT, RIGHT, error, grid
 
 COMPOSITE = [n for n in names() if not (resolve(n).native or resolve(n).is_layer)]
 
 
 def test_one_kernel_activations_stay_as_they_are():
-    assert {"relu", "tanh", "elu", "selu", "leaky_relu"}.isdisjoint(COMPOSITE)
+    assert {"relu", "sigmoid", "elu", "selu", "leaky_relu"}.isdisjoint(COMPOSITE)
     assert {"gelu", "mish", "squareplus"} <= set(COMPOSITE)
 
 
@@ -45,6 +46,49 @@ def test_compiled_activation_keeps_its_limits(name):
             wanted = slope * sign * size if value_limit == "x" else value_limit
             np.testing.assert_allclose(value, [[wanted]], rtol=2e-6, atol=2 / size)
             np.testing.assert_allclose(tape.gradient(value, x), [[slope]], rtol=2e-6, atol=2 / size)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", COMPOSITE)
+def test_compiled_activation_in_16_bits(name, dtype):
+    """What overflows in 16 bits on the way, exp(x)² for instance, must not reach the result."""
+    layer = compiled(resolve(name), f"mixed_{dtype}").layer(0)
+    x = tf.cast(tf.linspace(-30.0, 30.0, 1201), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = layer.activation(x)
+    gradient = tape.gradient(value, x)
+    exact = tf.cast(x, tf.float64).numpy()
+    # Half a unit in the last place of 11 or 8 bits, and what float32 adds.
+    bound = {"float16": 2**-11, "bfloat16": 2**-8}[dtype] + 2e-6
+    for found, closed in ((value, CLOSED[name][0](exact)), (gradient, CLOSED[name][1](exact))):
+        assert found.dtype == dtype
+        found = tf.cast(found, tf.float64).numpy()
+        assert np.all(np.abs(found - closed) <= bound * np.maximum(np.abs(closed), 1))
+
+
+def test_whether_xla_works_is_found_out_inside_a_graph_too(monkeypatch):
+    real = tf.function
+
+    def without_xla(function=None, **options):
+        if options.get("jit_compile"):
+            raise NotImplementedError
+        return real(function, **options)
+
+    answers = []
+
+    @real
+    def graph():
+        answers.append(kernels._xla_works())
+        return 0
+
+    kernels._xla_works.cache_clear()
+    monkeypatch.setattr(kernels.tf, "function", without_xla)
+    graph()
+    monkeypatch.undo()
+    kernels._xla_works.cache_clear()
+    assert answers == [False]
+    assert kernels._xla_works()
 
 
 def test_what_xla_cannot_compile_is_left_alone():

@@ -134,6 +134,17 @@ def test_parts_of_a_batch_train_as_the_whole_does(activation):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-3, atol=2e-6)
 
 
+def test_a_large_batch_has_no_more_parts_than_compile_quickly():
+    images = np.zeros((1, 28, 28, 1), np.uint8)
+    data = datasets.Split(*[images, np.zeros(1, np.uint8)] * 3, 255.0, 10)
+    for batch, parts in ((128, 8), (4096, 16), (5000, 16)):
+        model = build_cnn(resolve("relu"), (28, 28, 1))
+        trainer = Trainer(spec(batch_size=batch), model, data)
+        sizes = [part.shape[0] for part in training._parts(np.zeros((batch, 1)), trainer._part)]
+        assert len(sizes) == parts
+        assert sum(sizes) == batch
+
+
 def test_noise_in_the_convolutions_is_drawn_for_the_whole_batch(few):
     trainer = Trainer(spec("rrelu"), build_cnn(resolve("rrelu"), (8, 8, 1)), few)
     assert [type(layer).__name__ for layer in trainer._head] == ["Conv2D"]
