@@ -100,6 +100,8 @@ class Child:
             try:
                 kind, value = pickle.load(self._process.stdout)
             except Exception:
+                # At its end; or what came is no answer, and neither is what follows.
+                self._process.kill()
                 self._process.wait()
                 words = f"the run's process ended: {self._last_words()}"
                 kind, value = _ERROR, ChildLostError(words)
@@ -157,6 +159,14 @@ def _write(pipe: Any, message: Any) -> None:
     pipe.flush()
 
 
+def _travelling(error: Exception) -> Exception:
+    """Return the error, or its words where it would not come out of a pickle again."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
 def main() -> None:
     """Answer requests until the input ends or nothing has come for a while."""
     requests = os.fdopen(os.dup(0), "rb")
@@ -176,7 +186,7 @@ def main() -> None:
         try:
             answer = function(*arguments, lambda event: _write(answers, (_EVENT, event)))
         except Exception as error:
-            _write(answers, (_ERROR, error))
+            _write(answers, (_ERROR, _travelling(error)))
         else:
             _write(answers, (_ANSWER, answer))
 

@@ -336,6 +336,15 @@ def wrong(report):
     raise ValueError("no such thing")
 
 
+class PickyError(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def picky(report):
+    raise PickyError(1, 2)
+
+
 @pytest.fixture
 def one():
     kept = child.Child({"BENCHMARK_TEST": "1"})
@@ -349,6 +358,9 @@ def test_child_answers_and_reports(one):
     assert heard == [{"half": 1.5}]
     with pytest.raises(ValueError, match="no such thing"):
         one.ask(wrong)
+    # Pickle cannot make this one anew.
+    with pytest.raises(RuntimeError, match="PickyError: 1 and 2"):
+        one.ask(picky)
     assert one.ask(echo, 4) == 4
 
 
