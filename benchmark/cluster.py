@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import functools
 import io
-import logging
 import pickle
 import queue
 import tempfile
@@ -246,11 +245,7 @@ def _within(seconds: float, function: Callable, *arguments: Any) -> Any:
 @contextlib.contextmanager
 def _log_of_dask_silenced() -> Iterator[None]:
     """Keep what Dask logs of lost connections off the screen: it is said in one line instead."""
-    # Dask's settings give several of its loggers a level of their own.
-    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
-    kept = {logger: logger.level for logger in map(logging.getLogger, names)}
-    for logger in kept:
-        logger.setLevel(logging.CRITICAL)
+    kept = scheduling.silence_dask()
     try:
         yield
     finally:

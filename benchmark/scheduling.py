@@ -4,6 +4,7 @@ import contextlib
 import errno
 import functools
 import io
+import logging
 import os
 import queue
 import signal
@@ -210,6 +211,16 @@ def _steps_event(spec: RunSpec, report: Callable[[Event], None]) -> Callable:
             report({"run": spec.run, "kind": "steps", "epoch": epoch, "steps": steps, "loss": loss})
 
     return on_steps
+
+
+def silence_dask() -> dict[logging.Logger, int]:
+    """Keep what Dask logs of lost connections to itself; return the levels there were."""
+    # Its settings give several of its loggers a level of their own.
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    kept = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in kept:
+        logger.setLevel(logging.CRITICAL)
+    return kept
 
 
 def worker_environment() -> dict[str, str]:
@@ -426,6 +437,8 @@ class LocalWorkers(DaskWorkers):
 
     def kill(self) -> None:
         """End the workers at once; what they recorded is whole whenever that happens."""
+        # Connections break now, and threads of Dask may say so until the process ends.
+        silence_dask()
         for nanny in self._cluster.workers.values() if self._cluster else ():
             with contextlib.suppress(OSError, TypeError, AttributeError):
                 os.kill(nanny.pid, signal.SIGKILL)
