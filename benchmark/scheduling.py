@@ -1,5 +1,6 @@
 """Many runs: workers, retries, progress events. One run's files are written where it trains."""
 
+import abc
 import contextlib
 import errno
 import functools
@@ -305,7 +306,7 @@ class SchedulerLostError(OSError):
     """The connection to the scheduler broke; what has come back is recorded."""
 
 
-class DaskWorkers:
+class DaskWorkers(abc.ABC):
     """Runs at once on Dask workers: what is common to those here and those elsewhere."""
 
     _client: Any
@@ -367,17 +368,17 @@ class DaskWorkers:
             folder = Store(task.output).folder(task.spec.run)
             return _failed(task.spec, folder, reason, dict(task.facts))
 
+    @abc.abstractmethod
     def _check(self, entries: bytes, spec: RunSpec) -> Any:
         """Return the future of the warnings of `check_entries`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _start(self, task: Task, place: int) -> Any:
         """Return the future of a task, the earlier the lower its place."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _arrived(self, task: Task, answer: Any) -> dict[str, Any]:
         """Return the task's record, its files in their place."""
-        raise NotImplementedError
 
 
 class LocalWorkers(DaskWorkers):
