@@ -219,7 +219,7 @@ def _train(
 ) -> None:
     """Carry out the tasks; `here` is in this process, and only when asked for: the caller may
     have other uses for its TensorFlow."""
-    from benchmark import scheduling
+    from benchmark import execution, scheduling
 
     height, width = job.data.x_train.shape[1:3]
 
@@ -251,7 +251,7 @@ def _train(
         with Display(console, specs, work) as display:
             for record in pool.run(tasks, display.event):
                 display.ended(record)
-                if record.get("error") == scheduling.DISK_FULL:
+                if record.get("error") == execution.DISK_FULL:
                     # The others would only fill it again.
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tasks[0].output)
 

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from distributed import Client, WorkerPlugin, get_worker, rpc
 
-from benchmark import datasets, scheduling
+from benchmark import datasets, execution, scheduling
 from benchmark.child import Children
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError, one_line
-from benchmark.scheduling import Event, Task
+from benchmark.execution import Event, Task
 from benchmark.store import Store
 
 CONNECT_SECONDS = 10
@@ -297,7 +297,7 @@ def _room(worker: Any, threads: int) -> threading.Semaphore:
 def _check_in_child(
     path: str, folder: str, entries: bytes, spec: RunSpec, report: Callable
 ) -> list[str]:
-    return scheduling.check_entries(entries, spec)
+    return execution.check_entries(entries, spec)
 
 
 def _run_in_child(
@@ -310,7 +310,7 @@ def _run_in_child(
     # Not the machine that asked: the one that trains.
     facts = {**task.facts, "environment": environment.describe()}
     there = replace(task, located=located, output=folder, facts=facts, fresh=False)
-    record = scheduling.execute(there, report)
-    if record.get("error") == scheduling.DISK_FULL:
+    record = execution.execute(there, report)
+    if record.get("error") == execution.DISK_FULL:
         raise RuntimeError("the disk of a worker is full")
     return record, Store(folder).folder(task.spec.run).files()

@@ -24,7 +24,7 @@ import psutil
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmark import api, config, environment, plugins, scheduling  # noqa: E402
+from benchmark import api, config, environment, execution, plugins, scheduling  # noqa: E402
 from benchmark.cluster import Cluster  # noqa: E402
 from benchmark.store import Store, csv_text, write_atomic  # noqa: E402
 
@@ -145,7 +145,7 @@ def table(found: dict[tuple[str, int], dict[str, float]], run_seconds: float) ->
             f" {row['overhead']:.3f} s | {row['throughput']:.1f} |"
         )
     row = found[CLUSTER, 2]
-    events = run_seconds / scheduling.EVENT_SECONDS
+    events = run_seconds / execution.EVENT_SECONDS
     serial = row["serial"] + events * row["event"]
     lines += [
         "",
