@@ -13,21 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.errors import RequestError, unknown
+from benchmark.lazy import keras, tf
 from benchmark.palette import LineLook, look
-
-
-class _Lazy:
-    """A module that is imported when one of its attributes is first asked for."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(importlib.import_module(self._name), attribute)
-
-
-tf = _Lazy("tensorflow")
-keras = _Lazy("keras")
 
 GLOROT, HE, LECUN = "glorot_uniform", "he_normal", "lecun_normal"
 DROPOUT, ALPHA_DROPOUT = "dropout", "alpha_dropout"

@@ -13,7 +13,12 @@ from benchmark import layers
 from benchmark.activations import ALPHA_DROPOUT, GLOROT, Activation
 
 # What a layer's seed is derived from beside the run's seed, so that no two draws coincide.
-_WEIGHTS, _DROPOUT, _ACTIVATION = 1, 2, 3
+WEIGHTS, DROPOUT, ACTIVATION = 1, 2, 3
+
+
+def derived_seed(seed: int, kind: int, number: int) -> int:
+    """Return the seed of the weights, the dropout or the activation of a run's layer `number`."""
+    return int(np.random.SeedSequence([seed, kind, number]).generate_state(1)[0] >> 1)
 
 
 class _Parts:
@@ -33,10 +38,10 @@ class _Parts:
         }[initializer]
 
     def _drawn(self, kind: int, number: int) -> int:
-        return int(np.random.SeedSequence([self._seed, kind, number]).generate_state(1)[0] >> 1)
+        return derived_seed(self._seed, kind, number)
 
     def initializer(self, number: int, kind: str | None = None) -> keras.Initializer:
-        config = {"seed": self._drawn(_WEIGHTS, number)}
+        config = {"seed": self._drawn(WEIGHTS, number)}
         return keras.initializers.get({"class_name": kind or self._kind, "config": config})
 
     def hidden(self, number: int, kind: Callable[..., Any], units: int, **options: Any) -> list:
@@ -49,13 +54,13 @@ class _Parts:
                 name=name,
                 **options,
             ),
-            self._entry.layer(self._drawn(_ACTIVATION, number), name=f"{name}_activation"),
+            self._entry.layer(self._drawn(ACTIVATION, number), name=f"{name}_activation"),
         ]
 
     def dropout(self, number: int, rate: float) -> Any:
         alpha = self._entry.dropout == ALPHA_DROPOUT
         kind = layers.AlphaDropout if alpha else layers.Dropout
-        return kind(rate, seed=self._drawn(_DROPOUT, number), name=f"dropout_{number}")
+        return kind(rate, seed=self._drawn(DROPOUT, number), name=f"dropout_{number}")
 
     def output(self, number: int, classes: int) -> Any:
         # The softmax layer is not followed by the activation: Glorot, whatever the others have.
