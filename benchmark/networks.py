@@ -4,6 +4,7 @@ Every array has a leading axis of n networks: they differ in seed, learning rate
 initial weights, and one operation serves all of them. Importing this loads TensorFlow.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +112,7 @@ class Networks:
         self.n, self.depth = len(self.seeds), len(widths) - 2
         gains = np.broadcast_to(np.asarray(gain, float), self.n)
         self.kernels, self.biases = [], []
-        for number, (fan_in, units) in enumerate(zip(widths, widths[1:]), start=1):
+        for number, (fan_in, units) in enumerate(itertools.pairwise(widths), start=1):
             hidden = number <= self.depth
             kind = (initializer or entry.initializer) if hidden else GLOROT
             units *= entry.pieces if hidden else 1
