@@ -6,7 +6,14 @@ from benchmark import compare, load_results, register_activation
 import importlib
 from typing import Any
 
-_PUBLIC = ("compare", "custom_objects", "load_results", "register_activation", "Results")
+_PUBLIC = (
+    "Results",
+    "compare",
+    "custom_objects",
+    "load_results",
+    "register_activation",
+    "run_experiments",
+)
 
 __all__ = [*_PUBLIC]
 

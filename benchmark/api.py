@@ -10,7 +10,8 @@ from benchmark import config, datasets
 from benchmark.activations import Activation, custom_objects, register_activation, resolve
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError, unknown
-from benchmark.progress import Display, Work, duration, say, screen
+from benchmark.laboratory import run_experiments, show_claims
+from benchmark.progress import Display, Work, count, duration, say, screen
 from benchmark.store import DONE, Store
 
 if TYPE_CHECKING:
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 
     from benchmark.cluster import Cluster
 
-__all__ = ["Results", "compare", "custom_objects", "load_results", "register_activation"]
-
-DEFAULT_OUTPUT = "results/latest"
-STYLES = ("light", "dark")
+__all__ = [
+    "Results",
+    "compare",
+    "custom_objects",
+    "load_results",
+    "register_activation",
+    "run_experiments",
+]
 
 
 class Results(NamedTuple):
@@ -38,7 +43,7 @@ class Results(NamedTuple):
     runs: "pd.DataFrame"
 
 
-def load_results(output: str | Path = DEFAULT_OUTPUT) -> Results:
+def load_results(output: str | Path = config.DEFAULT_OUTPUT) -> Results:
     """Read the results of a comparison from its output folder.
 
     Raises:
@@ -56,7 +61,7 @@ def compare(
     data_dir: str | Path | None = None,
     jobs: int | None = None,
     scheduler: str | None = None,
-    output: str | Path = DEFAULT_OUTPUT,
+    output: str | Path = config.DEFAULT_OUTPUT,
     fresh: bool = False,
     style: str = "light",
     console: "Console | None" = None,
@@ -103,8 +108,7 @@ def compare(
             f"jobs {jobs} cannot be used with a scheduler: there are as many runs at once as its"
             " workers have threads"
         )
-    if style not in STYLES:
-        raise unknown("style", style, STYLES)
+    config.check_style(style)
     with _connected(scheduler) as cluster:
         job = _prepared(wanted, dataset, data_dir, cluster)
         store = Store(output)
@@ -192,8 +196,8 @@ def _run_missing(
     first, names = job.specs[0], {spec.activation for spec in job.specs}
     say(
         console,
-        f"{_count(len(job.specs), 'run')}: {_count(len(names), 'activation')} on"
-        f" {job.data.name} ({job.located.origin}), {_count(first.epochs, 'epoch')} each;"
+        f"{count(len(job.specs), 'run')}: {count(len(names), 'activation')} on"
+        f" {job.data.name} ({job.located.origin}), {count(first.epochs, 'epoch')} each;"
         f" {len(job.specs) - len(tasks)} already done. Device: {first.device}, {first.precision}.",
     )
     if tasks:
@@ -203,10 +207,6 @@ def _run_missing(
         else:
             fit = environment.workers_that_fit(job.gpus, job.threads)
         _train(job, tasks, jobs == 1, min(jobs or fit, len(tasks)), console, cluster)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _train(
@@ -239,7 +239,7 @@ def _train(
     specs = [task.spec for task in tasks]
     work = Work(specs, steps_per_epoch, seconds_per_step, jobs)
     left = duration(work.seconds_left())
-    say(console, f"Training {_count(len(tasks), 'run')}, {jobs} at once; time left: {left}.")
+    say(console, f"Training {count(len(tasks), 'run')}, {jobs} at once; time left: {left}.")
     if cluster:
         cluster.deliver(job.data)
         if not cluster.threads():
@@ -261,7 +261,7 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
     from rich.table import Table
 
     from benchmark import statistics
-    from benchmark.report import spread
+    from benchmark.page import spread
 
     summary = statistics.summarise(runs)
     varied = [name for name in statistics.SETTINGS if summary[name].nunique(dropna=False) > 1]
@@ -300,23 +300,31 @@ def failures(results: Results) -> int:
 
 
 def rebuild(output: str | Path, style: str = "light", console: "Console | None" = None) -> None:
-    """Write the tables, the figures and the page of a folder anew from its runs.
+    """Write the tables, the figures and the page of a folder anew from its runs and experiments.
 
     Raises:
-        RequestError: the folder holds no runs, or another command is at work in it.
+        RequestError: the folder holds neither, or another command is at work in it.
     """
-    from benchmark import report
+    from benchmark import experiments, report
 
     store = Store(output)
     recorded = store.recorded() if store.path.is_dir() else {}
-    if not recorded:
+    measured = [name for name in experiments.catalogue() if name in store.measured()]
+    if not recorded and not measured:
         raise RequestError(
             f"{str(output)!r} holds no runs: give the --output folder of an earlier comparison"
         )
-    if style not in STYLES:
-        raise unknown("style", style, STYLES)
+    config.check_style(style)
     with store.lock():
-        figures = report.write(store, recorded, style)
-        runs = store.table("runs.csv")
+        for name in measured:
+            report.draw_experiment(store, name, style)
+        if recorded:
+            figures = report.write(store, recorded, style)
+            runs = store.table("runs.csv")
+        else:
+            report.write_page(store)
     with screen(console) as shown:
-        _show_end(shown, store, runs, figures)
+        if recorded:
+            _show_end(shown, store, runs, figures)
+        if measured:
+            show_claims(shown, store)

@@ -13,7 +13,6 @@ from benchmark import config
 from benchmark.errors import RequestError, unknown
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
-DEFAULT_OUTPUT = "results/latest"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,7 +34,9 @@ def _parser(program: str, **options: str) -> _Parser:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--output", default=DEFAULT_OUTPUT, help="folder of the results (default: %(default)s)"
+        "--output",
+        default=config.DEFAULT_OUTPUT,
+        help="folder of the results (default: %(default)s)",
     )
 
 
@@ -112,6 +113,65 @@ def _compare(options: argparse.Namespace) -> int:
     return SOME_FAILED if api.failures(api.compare(**settings)) else DONE
 
 
+def _add_experiments(parser: argparse.ArgumentParser) -> None:
+    from benchmark import experiments
+
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="of an experiment; default: all of them")
+    add(
+        "--activations",
+        help="names separated by commas, or all (default: each experiment's own)",
+    )
+    add("--seeds", help="a count (5: seeds 0 to 4) or a list (0,3,7); default: each experiment's")
+    add(
+        "--dataset",
+        default="digits",
+        help="for those that need images: digits (default), mnist, fashion_mnist, auto",
+    )
+    _add_data_dir(parser)
+    add("--jobs", help="experiments at once (default: as many as keep the cores busy)")
+    _add_plugin(parser)
+    _add_output(parser)
+    add("--fresh", action="store_true", help="measure again what is done already")
+    _add_style(parser)
+    catalogue = experiments.catalogue()
+    for name in dict.fromkeys(o.name for made in catalogue.values() for o in made.options):
+        owners = {m.name: o for m in catalogue.values() for o in m.options if o.name == name}
+        told = "; ".join(f"{owner}: {option.help}" for owner, option in owners.items())
+        add(f"--{name.replace('_', '-')}", help=told.replace("%", "%%"))
+    parser.epilog = "Experiments: " + "; ".join(
+        f"{made.name}: {made.title}" for made in catalogue.values()
+    )
+
+
+def _experiments(options: argparse.Namespace) -> int:
+    from benchmark import api
+
+    settings = {name: value for name, value in vars(options).items() if name != "plugin"}
+    names = settings.pop("names") or None
+    _load_plugin(options.plugin)
+    return _measured(api, names, beside=_plugin_names() if options.plugin else (), **settings)
+
+
+def _measured(api: Any, names: list[str] | None, **settings: Any) -> int:
+    from benchmark import experiments
+
+    tables = api.run_experiments(names, **settings)
+    wanted = names or list(experiments.catalogue())
+    return DONE if len(tables) == len(set(wanted)) else SOME_FAILED
+
+
+def _everything(options: argparse.Namespace) -> int:
+    from benchmark import api, config
+
+    code = _compare(options)
+    # Beside each experiment's own, what was compared.
+    asked = [] if options.activations is None else config.activation_list(options.activations)
+    settings = {name: getattr(options, name) for name in ("jobs", "output", "fresh", "style")}
+    beside = [*asked, *_plugin_names()]
+    return max(code, _measured(api, None, beside=beside, **settings))
+
+
 def _load_plugin(path: str | None) -> None:
     if path is None:
         return
@@ -175,8 +235,13 @@ _COMMANDS: dict[str, tuple[str, Callable, Sequence[Callable]]] = {
         _compare,
         [_add_comparison],
     ),
+    "experiments": (
+        "measure what the theory says of activation functions; write tables, figures, the page",
+        _experiments,
+        [_add_experiments],
+    ),
     "report": (
-        "rebuild tables, figures and report.html of a folder from its runs",
+        "rebuild tables, figures and report.html of a folder from its runs and experiments",
         _report,
         [_add_output, _add_style],
     ),
@@ -200,7 +265,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         for name, (text, _, groups) in _COMMANDS.items():
             command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-            for add_options in groups:
+            # Of the other commands only the name is needed here.
+            for add_options in groups if words[:1] == [name] else ():
                 add_options(command)
         options = parser.parse_args(words)
         return _COMMANDS[options.__dict__.pop("command")][1], options
@@ -214,11 +280,12 @@ def run_all(arguments: Sequence[str] | None = None) -> int:
     def parse(words: list[str]) -> tuple[Callable, argparse.Namespace]:
         parser = _parser(
             "python run_all.py",
-            description="Train the same network once per activation and seed, and write tables,"
-            " curves and a report. Runs that are done are not done again.",
+            description="Train the same network once per activation and seed, measure what the"
+            " theory says of activations, and write tables, figures and a report. What is done is"
+            " not done again.",
         )
         _add_comparison(parser)
-        return _compare, parser.parse_args(words)
+        return _everything, parser.parse_args(words)
 
     return _guarded(parse, arguments, "run_all.py")
 

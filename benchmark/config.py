@@ -19,6 +19,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Raised when the same settings would give other numbers than before.
 PROTOCOL = 2
 CLIP_VALUE = 0.5
+STYLES = ("light", "dark")
+DEFAULT_OUTPUT = "results/latest"
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,15 @@ def positive_number(kind: str, value: object) -> float:
     if not (math.isfinite(number) and number > 0):
         raise RequestError(f"{kind} {str(value)!r} cannot be used: give a number above 0")
     return number
+
+
+def check_style(style: object) -> None:
+    """Check the name of the figures' style.
+
+    Raises:
+        RequestError: there is no such style.
+    """
+    _one_of("style", style, STYLES)
 
 
 def listed(kind: str, value: object, convert: Callable[[Any], Any]) -> list[Any]:

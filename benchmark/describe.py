@@ -5,7 +5,7 @@ from collections import Counter
 
 from rich.table import Table
 
-from benchmark import config, datasets, environment
+from benchmark import config, datasets, environment, experiments
 from benchmark.activations import names, resolve
 from benchmark.errors import RequestError
 from benchmark.progress import say, screen
@@ -13,7 +13,7 @@ from benchmark.store import Store
 
 
 def show_catalogue() -> None:
-    """Print the activations, datasets and presets."""
+    """Print the activations, datasets, presets and experiments."""
     table = Table("activation", "definition", "initial weights", "also called")
     for name in names():
         entry = resolve(name)
@@ -28,6 +28,9 @@ def show_catalogue() -> None:
             f"Preset {name}: seeds {preset.seeds}, epochs {preset.epochs}, {preset.loss},"
             f" validation on {held}"
         )
+    lines += [
+        f"Experiment {made.name}: {made.question}" for made in experiments.catalogue().values()
+    ]
     _show(table, lines)
 
 

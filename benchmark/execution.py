@@ -37,9 +37,24 @@ class Task:
     facts: dict[str, Any]
     fresh: bool
 
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.spec.run
+
+    def execute(self, report: Callable[[Event], None]) -> dict[str, Any]:
+        """Do the run in this process; see `execute`."""
+        return execute(self, report)
+
+    def failed(self, error: str) -> dict[str, Any]:
+        """Record that the run could not be done, and return its record."""
+        folder = Store(self.output).folder(self.spec.run)
+        return failed(self.spec, folder, error, dict(self.facts))
+
 
 @functools.lru_cache(maxsize=1)
-def _split(located: datasets.Located, validation: str, limit: int | None) -> Any:
+def split_of(located: datasets.Located, validation: str, limit: int | None = None) -> Any:
+    """Return a dataset's hash and its split; the last one is kept."""
     dataset = datasets.load(located)
     return dataset.sha256, datasets.split(dataset, validation, limit)
 
@@ -53,7 +68,12 @@ def configure_once(threads: int, device: str, deterministic: bool) -> bool:
     return configure(threads, gpu, deterministic)
 
 
-def _configure(spec: RunSpec) -> None:
+def configure_for(spec: Any) -> None:
+    """Set up TensorFlow in this process with the spec's threads and device.
+
+    Raises:
+        RuntimeError: it runs with other settings already, or sees no GPU where one is asked for.
+    """
     if not configure_once(spec.threads, spec.device, spec.deterministic):
         raise RuntimeError("TensorFlow was in use in this process before its settings were made")
     import tensorflow as tf
@@ -98,7 +118,7 @@ def check_entries(entries: bytes, spec: RunSpec) -> list[str]:
         RequestError: one of them cannot be trained with.
     """
     with output_into(os.devnull):
-        _configure(spec)
+        configure_for(spec)
         return [warning for entry in plugins.unpack(entries) for warning in plugins.check(entry)]
 
 
@@ -127,11 +147,11 @@ def _execute(task: Task, folder: RunFolder, log: Any, report: Callable, facts: d
     _say(log, f"run {spec.run}, process {os.getpid()}")
     try:
         reset_peak_memory()
-        _configure(spec)
+        configure_for(spec)
         plugins.unpack(task.entries)
         from benchmark.training import CheckpointError, train
 
-        sha256, data = _split(task.located, spec.validation, spec.limit)
+        sha256, data = split_of(task.located, spec.validation, spec.limit)
         if sha256 != spec.data_sha256:
             raise RequestError(f"the files of {spec.dataset} changed while the job ran")
         checkpoint = folder.checkpoint()

@@ -1,20 +1,21 @@
 """Store → statistics → plotting → files: rebuilds tables and figures from the recorded runs."""
 
-import base64
-import html
 import io
 import itertools
 from pathlib import Path
 
 import pandas as pd
 
-from benchmark import statistics
+from benchmark import experiments, page, statistics
 from benchmark.activations import names, resolve
 from benchmark.config import RunSpec
-from benchmark.palette import LineLook, look
+from benchmark.experiments import Experiment, Finding
+from benchmark.palette import LineLook, grey_look, look
 from benchmark.store import Store
 
 FIGURES = (("accuracy", "Accuracy"), ("loss", "Loss"))
+CLAIMS = "experiments/claims.csv"
+CLAIM_COLUMNS = ["experiment", "claim", "verdict", "evidence"]
 
 
 def looks(recorded: dict[str, int] | None = None) -> dict[str, LineLook]:
@@ -29,17 +30,109 @@ def looks(recorded: dict[str, int] | None = None) -> dict[str, LineLook]:
 def write(store: Store, recorded: dict[str, RunSpec], style: str = "light") -> list[Path]:
     """Write the tables, the figures and report.html of these runs, which are given by name.
 
-    Returns the figures' paths.
+    Returns the paths of the runs' figures.
     """
     places = store.write_tables(recorded)
     history, runs = store.tables()
-    summary = statistics.summarise(runs)
-    store.write_table("summary.csv", summary)
+    store.write_table("summary.csv", statistics.summarise(runs))
     figures = write_figures(store, history, runs, looks(places), style)
     store.remove_figures(tuple(metric for metric, _ in FIGURES), keep=figures)
-    page = _page(summary, [path for path in figures if path.suffix == ".svg"])
-    store.write_text("report.html", page)
+    write_page(store)
     return figures
+
+
+def write_page(store: Store) -> pd.DataFrame:
+    """Write report.html and experiments/claims.csv from the tables and figures that are there.
+
+    Returns the claims: `experiment`, `claim`, `verdict` and `evidence`.
+    """
+    measured = [_measured(store, made) for made in _experiments_in(store)]
+    claims = pd.DataFrame(
+        [
+            {"experiment": made.name, **vars(finding)}
+            for made, _, findings in measured
+            for finding in findings
+        ],
+        columns=CLAIM_COLUMNS,
+    )
+    if measured:
+        store.write_table(CLAIMS, claims)
+    summary = store.table("summary.csv") if (store.path / "summary.csv").exists() else None
+    curves = [
+        path
+        for metric, _ in FIGURES
+        for path in store.figures(metric)
+        if path.suffix == ".svg" and summary is not None
+    ]
+    store.write_text("report.html", page.render(summary, curves, _sections(store, measured)))
+    return claims
+
+
+def _experiments_in(store: Store) -> list[Experiment]:
+    there = store.measured()
+    return [made for name, made in experiments.catalogue().items() if name in there]
+
+
+def _measured(store: Store, made: Experiment) -> tuple[Experiment, str, list[Finding]]:
+    table = store.table(f"experiments/{made.name}.csv")
+    return made, made.method(table), made.findings(table)
+
+
+def _sections(store: Store, measured: list[tuple[Experiment, str, list[Finding]]]) -> list:
+    return [
+        page.Section(
+            made.title,
+            made.question,
+            method,
+            findings,
+            {path: made.captions[_key(made, path)] for path in _drawn(store, made)},
+        )
+        for made, method, findings in measured
+    ]
+
+
+def _drawn(store: Store, made: Experiment) -> list[Path]:
+    return [
+        path
+        for path in store.figures(made.name)
+        if path.suffix == ".svg" and _key(made, path) in made.captions
+    ]
+
+
+def _key(made: Experiment, path: Path) -> str:
+    return path.stem.removeprefix(made.name).removeprefix("-")
+
+
+def draw_experiment(
+    store: Store, name: str, style: str = "light", places: dict[str, int] | None = None
+) -> list[Path]:
+    """Draw the figures of an experiment from its table; return the paths written.
+
+    `places` gives the places in the palette of activations that are not registered here.
+
+    Raises:
+        RequestError: there is no table.
+    """
+    from benchmark.plotting import figure_style
+
+    made, table = experiments.resolve(name), store.table(f"experiments/{name}.csv")
+    places = places or (store.measurement(name) or {}).get("places", {})
+    paths = []
+    with figure_style(style):
+        drawn = made.figures(table, _all_looks(table, places))
+        for key, figure in drawn.items():
+            formats = {ending: _rendered(figure, ending) for ending in ("png", "svg")}
+            paths += store.write_figure(f"{name}-{key}" if key else name, formats)
+    store.remove_figures((name,), keep=paths)
+    return paths
+
+
+def _all_looks(table: pd.DataFrame, places: dict[str, int]) -> dict[str, LineLook]:
+    """Return the look of every activation of a table, grey where none is known."""
+    known = looks(places)
+    there = table["activation"].dropna().unique() if "activation" in table else ()
+    strangers = sorted(str(name) for name in there if name not in known)
+    return {**known, **{name: grey_look(place) for place, name in enumerate(strangers)}}
 
 
 def write_figures(
@@ -60,17 +153,13 @@ def write_figures(
     groups = curves.groupby(varied, sort=False, dropna=False) if varied else [((), curves)]
     paths = []
     for (values, group), (metric, title) in itertools.product(groups, FIGURES):
-        parts = [_plain(value) for value in values]
+        parts = [page.plain(value) for value in values]
         figure = curves_figure(
             group, metric, colours, title=_title(title, group, varied, parts), style=style
         )
         formats = {ending: _rendered(figure, ending) for ending in ("png", "svg")}
         paths += store.write_figure("-".join([metric, *parts]), formats)
     return paths
-
-
-def _plain(value: object) -> str:
-    return "all" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _title(title: str, group: pd.DataFrame, varied: list[str], parts: list[str]) -> str:
@@ -88,57 +177,3 @@ def _rendered(figure: object, ending: str) -> bytes:
         metadata = {"Date": None} if ending == "svg" else None
         figure.savefig(buffer, format=ending, dpi=150, metadata=metadata)
     return buffer.getvalue()
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Activation functions compared</title>
-<style>
-body {{ font-family: system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; }}
-th, td {{ padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }}
-th:first-child, td:first-child {{ text-align: left; }}
-img {{ width: 100%; }}
-</style></head><body>
-<h1>Activation functions compared</h1>
-<p>Mean ± standard deviation over the completed seeds. The full tables are summary.csv, runs.csv
-and history.csv beside this page.</p>
-{table}
-{figures}
-</body></html>
-"""
-
-
-def _page(summary: pd.DataFrame, figures: list[Path]) -> str:
-    varied = [n for n in statistics.SETTINGS if summary[n].nunique(dropna=False) > 1]
-    headings = ["activation", *varied, "test accuracy", "validation accuracy"]
-    headings += ["seconds per epoch", "seeds", "diverged", "failed"]
-    lines = [_row("th", headings)]
-    for row in summary.to_dict("records"):
-        cells = [row["activation"], *(_plain(row[name]) for name in varied)]
-        cells += [spread(row, "test_accuracy", "%"), spread(row, "val_accuracy", "%")]
-        cells += [spread(row, "seconds_per_epoch", "s")]
-        cells += [str(row[name]) for name in ("n_seeds", "n_diverged", "n_failed")]
-        lines.append(_row("td", cells))
-    images = [
-        f'<p><img alt="{html.escape(path.stem)}" src="data:image/svg+xml;base64,'
-        f'{base64.b64encode(path.read_bytes()).decode()}"></p>'
-        for path in figures
-    ]
-    return _PAGE.format(table=f"<table>{''.join(lines)}</table>", figures="\n".join(images))
-
-
-def _row(kind: str, cells: list[str]) -> str:
-    inner = "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells)
-    return f"<tr>{inner}</tr>"
-
-
-def spread(row: dict, metric: str, unit: str) -> str:
-    """Return "97.12 ± 0.10 %" for a metric of a summary row; "–" where there is no mean."""
-    mean, deviation = row[f"{metric}_mean"], row[f"{metric}_std"]
-    if pd.isna(mean):
-        return "–"
-    factor, decimals = (100, 2) if unit == "%" else (1, 1 if mean >= 10 else 3)
-    text = f"{mean * factor:.{decimals}f}"
-    if not pd.isna(deviation):
-        text += f" ± {deviation * factor:.{decimals}f}"
-    return f"{text} {unit}".strip()

@@ -22,8 +22,6 @@ from benchmark.execution import (
     check_entries,
     configure_once,
     error_line,
-    execute,
-    failed,
     output_into,
 )
 from benchmark.store import Store
@@ -100,7 +98,7 @@ class InProcess:
         """Check the user's activations; see `check_entries`."""
         return check_entries(entries, spec)
 
-    def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
+    def run(self, tasks: list[Any], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
         """Yield each task's record as it ends."""
         with _interrupts_kept() as stop_if_asked:
 
@@ -110,7 +108,7 @@ class InProcess:
 
             try:
                 for task in tasks:
-                    yield execute(task, heard)
+                    yield task.execute(heard)
                     stop_if_asked()
             finally:
                 # The process is the user's: what was compiled would stay in its memory.
@@ -186,8 +184,7 @@ class DaskWorkers(abc.ABC):
                 reason = f"its worker was lost {error.allowed_failures + 1} times"
             elif type(error).__name__ == "ChildLostError":
                 reason = f"its process was lost {LOST_WORKERS} times: {error}"
-            folder = Store(task.output).folder(task.spec.run)
-            return failed(task.spec, folder, reason, dict(task.facts))
+            return task.failed(reason)
 
     @abc.abstractmethod
     def _check(self, entries: bytes, spec: RunSpec) -> Any:
@@ -251,7 +248,7 @@ class LocalWorkers(DaskWorkers):
 
     def _start(self, task: Task, place: int) -> Any:
         # One large group of tasks: of such a one a worker is sent no more than it can begin.
-        key = f"{TOPIC}-{task.spec.run}"
+        key = f"{TOPIC}-{task.name}"
         return self._client.submit(_execute_on_worker, task, key=key, pure=False, priority=-place)
 
     def _arrived(self, task: Task, answer: dict[str, Any]) -> dict[str, Any]:
@@ -274,7 +271,7 @@ def _execute_on_worker(task: Task) -> dict[str, Any]:
     from distributed import get_worker
 
     worker = get_worker()
-    return execute(task, lambda event: worker.log_event(TOPIC, event))
+    return task.execute(lambda event: worker.log_event(TOPIC, event))
 
 
 @contextlib.contextmanager

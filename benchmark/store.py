@@ -6,9 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ import numpy as np
 
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError
+from benchmark.formats import csv_text, read_sealed, sha256, write_atomic, write_sealed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,54 +75,6 @@ RUN_FILES = ("history.csv", "predictions.csv")
 _TRAVELLING = ("run.json", *RUN_FILES, "log.txt")
 # Scores that only the binary cross-entropy of the source's protocol calls for.
 _BINARY_LOSS = "binary_crossentropy"
-_to_be_quoted = re.compile('[,"\r\n]').search
-
-
-def cell(value: Any) -> str:
-    """Return a CSV cell: empty for None, else the shortest text that reads back exactly."""
-    if value is None:
-        return ""
-    # In NumPy's own text a float32 is as short as a float32 needs.
-    if isinstance(value, np.floating):
-        return str(value)
-    if isinstance(value, float):
-        return repr(value)
-    text = str(value)
-    if _to_be_quoted(text):
-        return '"' + text.replace('"', '""') + '"'
-    return text
-
-
-def csv_text(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
-    """Return the CSV text of the rows, with a header; missing keys are empty cells."""
-    columns = list(columns)
-    lines = [",".join(columns)]
-    lines += [",".join(cell(row.get(column)) for column in columns) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that at any moment it is either the old one or the new one, whole."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _seal(record: dict[str, Any]) -> str:
-    return _sha256(json.dumps(record, sort_keys=True).encode())
 
 
 def spec_columns(spec: RunSpec, run: str) -> dict[str, Any]:
@@ -166,12 +117,7 @@ class RunFolder:
 
     def record(self) -> dict[str, Any] | None:
         """Return run.json, or None if there is none or it is damaged."""
-        try:
-            record = json.loads((self.path / "run.json").read_bytes())
-            seal = record.pop("seal")
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
-            return None
-        return record if seal == _seal(record) else None
+        return read_sealed(self.path / "run.json")
 
     def done(self) -> dict[str, Any] | None:
         """Return the record of a finished run whose files are as it left them, else None."""
@@ -180,7 +126,7 @@ class RunFolder:
             return None
         try:
             for name, checksum in record["checksums"].items():
-                if _sha256((self.path / name).read_bytes()) != checksum:
+                if sha256((self.path / name).read_bytes()) != checksum:
                     return None
         except OSError:
             return None
@@ -237,7 +183,7 @@ class RunFolder:
             "scores": final_scores(spec, outcome.rows, outcome.test),
             "parameters": outcome.parameters,
             **facts,
-            "checksums": {name: _sha256((self.path / name).read_bytes()) for name in RUN_FILES},
+            "checksums": {name: sha256((self.path / name).read_bytes()) for name in RUN_FILES},
         }
         self._write_record(record)
         self._checkpoint.unlink(missing_ok=True)
@@ -259,10 +205,7 @@ class RunFolder:
         return record
 
     def _write_record(self, record: dict[str, Any]) -> None:
-        # Through JSON and back, so that the seal is of what a reader will see.
-        record = json.loads(json.dumps(record))
-        text = json.dumps({**record, "seal": _seal(record)}, indent=1)
-        write_atomic(self.path / "run.json", text + "\n")
+        write_sealed(self.path / "run.json", record)
 
     def files(self) -> dict[str, bytes]:
         """Return the content of the run's files by name, to be `receive`d by another store."""
@@ -351,7 +294,8 @@ class Store:
             ) from error
         try:
             # What a killed command was writing.
-            for left_over in (*self.path.glob(".*.tmp"), *self.path.glob("figures/.*.tmp")):
+            folders = ("", "figures/", "experiments/")
+            for left_over in (p for at in folders for p in self.path.glob(f"{at}.*.tmp")):
                 left_over.unlink(missing_ok=True)
             yield
         finally:
@@ -396,9 +340,16 @@ class Store:
     def remove_figures(self, kinds: tuple[str, ...], keep: list[Path]) -> None:
         """Remove the figures of these kinds that are not among those to keep."""
         for kind in kinds:
-            for path in (self.path / "figures").glob(f"{kind}*.*"):
-                if path not in keep and path.suffix in (".png", ".svg"):
+            for path in self.figures(kind):
+                if path not in keep:
                     path.unlink(missing_ok=True)
+
+    def figures(self, kind: str) -> list[Path]:
+        """Return the figures of a kind, "accuracy" or an experiment's name, in order of name."""
+        folder = self.path / "figures"
+        # Not KIND*: among experiments "losses" is not a kind of "loss".
+        found = (*folder.glob(f"{kind}.*"), *folder.glob(f"{kind}-*.*"))
+        return sorted(path for path in found if path.suffix in (".png", ".svg"))
 
     def write_figure(self, name: str, formats: dict[str, bytes]) -> list[Path]:
         """Write figures/NAME.png and the like; return the paths."""
@@ -408,6 +359,38 @@ class Store:
         for path, content in zip(paths, formats.values()):
             write_atomic(path, content)
         return paths
+
+    def _experiment(self, name: str, ending: str) -> Path:
+        return self.path / "experiments" / f"{name}.{ending}"
+
+    def measurement(self, name: str) -> dict[str, Any] | None:
+        """Return the record of an experiment whose table is as it left it, else None."""
+        record = read_sealed(self._experiment(name, "json"))
+        try:
+            table = self._experiment(name, "csv").read_bytes()
+        except OSError:
+            return None
+        return record if record and record["checksum"] == sha256(table) else None
+
+    def write_experiment(self, name: str, frame: "pd.DataFrame") -> None:
+        """Write an experiment's table."""
+        self._experiment(name, "csv").parent.mkdir(parents=True, exist_ok=True)
+        self.write_table(f"experiments/{name}.csv", frame)
+
+    def write_measurement(self, name: str, record: dict[str, Any]) -> None:
+        """Write the record of an experiment whose table and figures are there."""
+        checksum = sha256(self._experiment(name, "csv").read_bytes())
+        write_sealed(self._experiment(name, "json"), {**record, "checksum": checksum})
+        self._experiment(name, "error.txt").unlink(missing_ok=True)
+
+    def write_failure(self, name: str, text: str) -> None:
+        """Write what an experiment that failed left to read; its last table stays."""
+        self._experiment(name, "csv").parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(self._experiment(name, "error.txt"), text)
+
+    def measured(self) -> list[str]:
+        """Return the names of the experiments that have a table here."""
+        return sorted(path.stem for path in (self.path / "experiments").glob("*.csv"))
 
     def recorded(self) -> dict[str, RunSpec]:
         """Return the recorded runs by name: those that runs.csv lists, else all.

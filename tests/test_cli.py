@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 TINY = "--dataset digits --limit 100 --epochs 1 --seeds 1 --activations relu --jobs 1".split()
 
 
-def run_all(*words):
-    return cli.run_all([str(word) for word in words])
+def compare(*words):
+    return cli.main(["compare", *map(str, words)])
 
 
 def write_mnist(folder, **changes):
@@ -96,7 +96,7 @@ def one_line(text):
 def finished(tmp_path):
     """A folder with a finished run, and what its files were."""
     output = tmp_path / "results"
-    assert run_all(*TINY, "--output", output) == 0
+    assert compare(*TINY, "--output", output) == 0
     kept = {p: p.read_bytes() for p in output.rglob("*") if p.is_file()}
     return output, kept
 
@@ -104,7 +104,7 @@ def finished(tmp_path):
 @pytest.mark.parametrize("kind", BAD)
 def test_wrong_request(kind, tmp_path, capfd):
     words, message = BAD[kind]
-    assert run_all("--dataset", "digits", "--output", tmp_path / "out", *words) == 2
+    assert compare("--dataset", "digits", "--output", tmp_path / "out", *words) == 2
     out, err = capfd.readouterr()
     assert message in one_line(err)
     assert out == ""
@@ -118,7 +118,7 @@ def test_wrong_request(kind, tmp_path, capfd):
 def test_wrong_data(kind, dataset, tmp_path, capfd):
     folder = data_folder(tmp_path, kind)
     words = ["--dataset", dataset, "--data-dir", folder, "--output", tmp_path / "out"]
-    assert run_all(*words) == 2
+    assert compare(*words) == 2
     assert str(folder) in one_line(capfd.readouterr().err)
 
 
@@ -129,7 +129,7 @@ def test_wrong_plugin(kind, tmp_path, finished, capfd):
     plugin.write_text(f"from benchmark import register_activation\n{PLUGINS[kind]}\n")
     capfd.readouterr()
     words = [word for word in TINY if word not in ("--activations", "relu")]
-    assert run_all(*words, "--plugin", plugin, "--output", output) == 2
+    assert compare(*words, "--plugin", plugin, "--output", output) == 2
     error = one_line(capfd.readouterr().err)
     assert {"raises": "plugin.py", "shape": "wrong_shape", "nan": "all_nan"}.get(
         kind, "relu"
@@ -141,14 +141,14 @@ def test_wrong_plugin(kind, tmp_path, finished, capfd):
 
 def test_wrong_request_leaves_results_alone(finished, capfd):
     output, kept = finished
-    assert run_all(*TINY, "--epochs", "-1", "--output", output) == 2
+    assert compare(*TINY, "--epochs", "-1", "--output", output) == 2
     assert all(path.read_bytes() == data for path, data in kept.items())
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
 def test_output_without_permission(tmp_path, capfd):
     tmp_path.chmod(0o500)
-    assert run_all(*TINY, "--output", tmp_path / "out") == 2
+    assert compare(*TINY, "--output", tmp_path / "out") == 2
     assert "cannot be written to" in one_line(capfd.readouterr().err)
 
 
@@ -164,7 +164,7 @@ def test_second_command_on_the_same_output(tmp_path, capfd):
     store = Store(tmp_path)
     store.prepare()
     with store.lock():
-        assert run_all(*TINY, "--output", tmp_path) == 2
+        assert compare(*TINY, "--output", tmp_path) == 2
     assert "in use by another command" in one_line(capfd.readouterr().err)
 
 
@@ -188,7 +188,7 @@ def test_help_is_quick_and_light():
 
 
 def test_end_of_a_comparison(tmp_path, capfd):
-    assert run_all(*TINY, "--output", tmp_path) == 0
+    assert compare(*TINY, "--output", tmp_path) == 0
     out, err = capfd.readouterr()
     assert err == ""
     assert "relu" in out

@@ -208,7 +208,7 @@ def test_full_disk_on_the_way(finished, monkeypatch, capfd):
 
     monkeypatch.setattr(store, "write_atomic", full)
     words = "--dataset digits --limit 200 --epochs 2 --seeds 1,2 --activations elu --jobs 1"
-    assert cli.run_all([*words.split(), "--output", str(finished)]) == 1
+    assert cli.main(["compare", *words.split(), "--output", str(finished)]) == 1
     out, err = capfd.readouterr()
     assert err == ("error: the disk is full; what is recorded stays, the same command goes on\n")
     assert "elu, seed 1: failed: the disk is full" in out
@@ -329,7 +329,9 @@ def test_nothing_is_left_behind(tmp_path, finished):
 
 
 def command(output, *more):
-    words = "run_all.py --dataset digits --limit 300 --activations relu,selu,rrelu --seeds 2"
+    words = (
+        "-m benchmark compare --dataset digits --limit 300 --activations relu,selu,rrelu --seeds 2"
+    )
     return [sys.executable, *words.split(), "--epochs", "6", "--output", str(output), *more]
 
 
@@ -433,7 +435,9 @@ def deadly(x):
 def kill_workers(tmp_path, rank):
     plugin = tmp_path / "plugin.py"
     plugin.write_text(KILLS_ITS_WORKER.replace("RANK", str(rank)))
-    words = f"run_all.py --dataset digits --limit 100 --epochs 1 --seeds 1 --plugin {plugin}"
+    words = (
+        f"-m benchmark compare --dataset digits --limit 100 --epochs 1 --seeds 1 --plugin {plugin}"
+    )
     words += f" --activations deadly,relu --jobs 2 --output {tmp_path / 'out'}"
     return run([sys.executable, *words.split()])
 

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import config, store
+from benchmark import formats, store
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError
-from benchmark.store import HISTORY_COLUMNS, Store, csv_text, write_atomic
+from benchmark.formats import csv_text, write_atomic
+from benchmark.store import HISTORY_COLUMNS, Store
 from benchmark.training import Checkpoint, Outcome
 
 SPEC = RunSpec("digits", "relu", 0, epochs=2)
@@ -296,11 +297,11 @@ def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
     path = kept.folder(specs[2].run).path / "run.json"
     path.write_text(path.read_text().replace('"test_accuracy": 0.5', '"test_accuracy": 0.9'))
     read, sealed = [], []
-    record, seal = store.RunFolder.record, store._seal
+    record, seal = store.RunFolder.record, formats._seal
     monkeypatch.setattr(
         store.RunFolder, "record", lambda folder: read.append(folder.path.name) or record(folder)
     )
-    monkeypatch.setattr(store, "_seal", lambda content: sealed.append(content) or seal(content))
+    monkeypatch.setattr(formats, "_seal", lambda content: sealed.append(content) or seal(content))
     kept.write_tables(by_name(specs))
     assert read == [spec.run for spec in specs]
     assert [content["run"] for content in sealed] == read

@@ -1,0 +1,155 @@
+"""Many experiments: what is missing, workers, progress, and what is said at the end."""
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark import config, datasets, experiments, measuring
+from benchmark.experiments import FAILS, HOLDS, IN_PART
+from benchmark.progress import count, say, screen
+from benchmark.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+    from rich.console import Console
+
+
+def run_experiments(
+    names: Any = None,
+    activations: Any = None,
+    seeds: Any = None,
+    *,
+    dataset: str = "digits",
+    data_dir: str | Path | None = None,
+    jobs: int | None = None,
+    output: str | Path = config.DEFAULT_OUTPUT,
+    fresh: bool = False,
+    style: str = "light",
+    console: "Console | None" = None,
+    beside: "Iterable[str]" = (),
+    **options: Any,
+) -> dict[str, "pd.DataFrame"]:
+    """Measure what the theory says of activation functions; write tables, figures and the page.
+
+    An experiment that is done in `output` with the same settings is not done again.
+
+    Args:
+        names: of experiments; by default all of them (`python -m benchmark list`).
+        activations: names, or "all"; by default each experiment's own, and those `beside`.
+        seeds: a count or a list; by default each experiment's own.
+        dataset: for the experiments that need images.
+        data_dir: folder with the data files; when given, nothing else is looked at.
+        jobs: experiments at once; by default as many as keep the machine busy.
+        output: folder of the results.
+        fresh: measure again what is done already.
+        style: of the figures, "light" or "dark".
+        console: where progress is shown; by default standard output.
+        beside: activations added to each experiment's own.
+        **options: the experiments' own, such as `depths` of gradient_flow.
+
+    Returns:
+        The tables by experiment, without those that failed.
+
+    Raises:
+        RequestError: a setting cannot be used; nothing was measured.
+        OSError: the disk is full or the output became unusable on the way.
+        KeyboardInterrupt: as ever; finished experiments stay.
+    """
+    from benchmark import report
+
+    wanted = measuring.request(names, activations, beside, seeds, options)
+    if jobs is not None:
+        jobs = config.whole_number("jobs", jobs, most=1024)
+    config.check_style(style)
+    located = data = None
+    if any(made.images for made in wanted.experiments):
+        located = datasets.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
+        data = datasets.load(located)
+    known = (data.name, data.sha256) if data else ("", "")
+    specs = measuring.specs_for(wanted, *known)
+    store = Store(output)
+    store.prepare()
+    with screen(console) as shown:
+        with store.lock():
+            failed = _measure_missing(specs, located, jobs, store, fresh, style, shown)
+            report.write_page(store)
+            tables = {
+                spec.experiment: store.table(f"experiments/{spec.experiment}.csv")
+                for spec in specs
+                if spec.experiment not in failed
+            }
+        show_claims(shown, store)
+        for name, error in failed.items():
+            say(shown, f"Failed: {name}: {error} (see {store.path}/experiments/{name}.error.txt)")
+    return tables
+
+
+def _measure_missing(
+    specs: list,
+    located: datasets.Located | None,
+    jobs: int | None,
+    store: Store,
+    fresh: bool,
+    style: str,
+    console: "Console",
+) -> dict[str, str]:
+    """Do the experiments that are not done; return the errors of those that failed, by name."""
+    from benchmark import environment, execution, scheduling
+    from benchmark.gauges import Gauges
+
+    described = environment.describe()
+    facts = {"environment": described, "data_origin": located.origin if located else ""}
+    tasks = measuring.tasks_for(specs, store, located, facts, fresh, style)
+    on = f", images: {located.name}" if located else ""
+    if located and located.note:
+        say(console, located.note)
+    say(
+        console,
+        f"{count(len(specs), 'experiment')}{on}; {len(specs) - len(tasks)} already done.",
+    )
+    if not tasks:
+        return {}
+    store.write_environment(described)
+    jobs = min(jobs or environment.workers_that_fit(0, 1), len(tasks))
+    made = {task.name: experiments.resolve(task.name) for task in tasks}
+    # One that takes times has the machine to itself; of the others the long ones start first.
+    groups = [[task] for task in tasks if made[task.name].alone]
+    rest = [task for task in tasks if not made[task.name].alone]
+    groups.append(sorted(rest, key=lambda task: -made[task.name].seconds))
+    failed = {}
+    with scheduling.workers(jobs, False, tasks[0].spec, lambda text: say(console, text)) as pool:
+        users = [task for task in tasks if any(sha for _, sha in task.spec.activations)]
+        if users:
+            for warning in pool.check(users[0].entries, users[0].spec):
+                say(console, f"Warning: {warning}")
+        seconds = {name: experiment.seconds for name, experiment in made.items()}
+        with Gauges(console, seconds, jobs) as gauges:
+            for record in (record for group in groups for record in pool.run(group, gauges.event)):
+                gauges.ended(record)
+                if record.get("error") == execution.DISK_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(store.path))
+                if record.get("error"):
+                    failed[record["run"]] = record["error"]
+    return failed
+
+
+def show_claims(console: "Console", store: Store) -> None:
+    """Print how the claims of each experiment fared, and where the files are."""
+    from rich.table import Table
+
+    from benchmark import report
+
+    claims = store.table(report.CLAIMS)
+    verdicts = list(dict.fromkeys([HOLDS, IN_PART, FAILS, *claims["verdict"]]))
+    table = Table("experiment")
+    for verdict in verdicts:
+        table.add_column(verdict, justify="right")
+    for name, group in claims.groupby("experiment", sort=False):
+        counts = group["verdict"].value_counts()
+        table.add_row(name, *(str(counts.get(verdict, "")) for verdict in verdicts))
+    console.print(table)
+    say(console, f"Tables: {store.path}/experiments/; each claim with its evidence: claims.csv")
+    say(console, f"Figures: {store.path}/figures/; page: {store.path}/report.html")

@@ -1,0 +1,276 @@
+"""What every experiment must keep to, and the command that runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark import cli, datasets, experiments, measuring, report
+from benchmark.activations import register_activation, resolve
+from benchmark.errors import RequestError
+from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.plotting import figure_style
+from benchmark.store import Store
+
+ROOT = Path(__file__).parents[1]
+NAMES = list(experiments.catalogue())
+# Settings that keep the tests short; an experiment without any is tested at its own.
+SMALL = {}
+
+
+def small_setting(name, activations, seeds=(0,)):
+    made = experiments.resolve(name)
+    known = {option.name: option for option in made.options}
+    options = {option.name: option.default for option in made.options}
+    options |= {key: known[key].convert(text) for key, text in SMALL.get(name, {}).items()}
+    data = datasets.split(datasets.load(datasets.locate("digits")), limit=400)
+    entries = tuple(resolve(activation) for activation in activations)
+    pictures = {"dataset": "digits", "data": data} if made.images else {}
+    return Setting(entries, seeds if made.seeds else (), options, **pictures)
+
+
+def measured(tmp_path, name, activations, seeds=(0,)):
+    """The table as a reader has it: through its file."""
+    table = experiments.resolve(name).measure(small_setting(name, activations, seeds))
+    Store(tmp_path).write_table("table.csv", table)
+    return pd.read_csv(tmp_path / "table.csv")
+
+
+def plug_in():
+    import tensorflow as tf
+
+    @register_activation
+    def bent(x):
+        """x where x > 0, else 0.3 tanh(x)."""
+        return tf.where(x > 0, x, 0.3 * tf.tanh(x))
+
+
+def check_words_and_pictures(name, table):
+    made = experiments.resolve(name)
+    assert made.method(table).endswith(".")
+    findings = made.findings(table)
+    assert findings
+    for finding in findings:
+        assert finding.verdict in (HOLDS, IN_PART, FAILS, UNDECIDED)
+        for text in (finding.claim, finding.evidence):
+            assert text[0].isupper() or text[0].isdigit()
+            assert text.endswith(".")
+            assert "nan" not in text.lower().split()
+    with figure_style("light"):
+        figures = made.figures(table, report._all_looks(table, {}))
+        for figure in figures.values():
+            figure.canvas.draw()
+    assert set(figures) == set(made.captions)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_described(name):
+    made = experiments.resolve(name)
+    assert made.title
+    assert made.question.endswith("?")
+    assert all(caption.endswith(".") for caption in made.captions.values())
+    assert made.activations is None or [resolve(n).name for n in made.activations]
+    for option in made.options:
+        assert option.help
+        assert option.convert(option.default) == option.default
+        with pytest.raises(RequestError):
+            option.convert("")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_works_for_a_plug_in(name, tmp_path):
+    plug_in()
+    table = measured(tmp_path, name, ["relu", "bent"])
+    assert {"relu", "bent"} <= set(table["activation"])
+    check_words_and_pictures(name, table)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("activations", [["prelu"], ["linear"], ["rrelu", "maxout"]])
+def test_works_for_any_activations(name, activations, tmp_path):
+    table = measured(tmp_path, name, activations)
+    check_words_and_pictures(name, table)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "cost"])
+def test_is_a_function_of_its_setting(name, tmp_path):
+    first = measured(tmp_path, name, ["tanh"], seeds=(1, 3))
+    again = measured(tmp_path, name, ["tanh"], seeds=(1, 3))
+    timed = [column for column in first if "seconds" in column]
+    pd.testing.assert_frame_equal(first.drop(columns=timed), again.drop(columns=timed))
+
+
+def test_places_are_those_of_the_report():
+    places = [made.place for made in experiments.catalogue().values()]
+    assert places == sorted(set(places))
+
+
+def test_catalogue_is_light():
+    code = (
+        "import sys; from benchmark import experiments; experiments.catalogue();"
+        "print([m for m in ('tensorflow', 'pandas', 'matplotlib', 'scipy') if m in sys.modules])"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_pixels_standardised():
+    setting = small_setting("dead_units", ["relu"])
+    train = setting.pixels("train", standardised=True)
+    assert train.shape == (320, 64)
+    assert train.mean() == pytest.approx(0, abs=1e-5)
+    assert train.std() == pytest.approx(1, abs=1e-5)
+    assert setting.pixels("val").max() == 1
+    assert setting.labels("test").dtype == np.int64
+
+
+def wanted(names, **more):
+    request = measuring.request(names, **more)
+    return {spec.experiment: spec for spec in measuring.specs_for(request, "digits", "abc")}
+
+
+def test_specs():
+    spec = wanted(["worked_examples"])["worked_examples"]
+    assert spec.dataset == ""
+    own = experiments.resolve("dead_units").activations
+    specs = wanted(None, beside=["mish", "relu"], seeds=2)
+    assert list(specs) == NAMES
+    assert [name for name, _ in specs["dead_units"].activations] == [*own, "mish"]
+    assert specs["dead_units"].seeds == (0, 1)
+    assert specs["dead_units"].data_sha256 == "abc"
+    asked = wanted("dead-units", activations="relu,tanh")["dead_units"]
+    assert [name for name, _ in asked.activations] == ["relu", "tanh"]
+    assert len(wanted(["properties"])["properties"].activations) == 20
+
+
+def run(output, *words):
+    return cli.main(["experiments", *map(str, words), "--output", str(output)])
+
+
+BAD = {
+    "name": (["gradient_flaw"], "did you mean gradient_flow?"),
+    "option": (["--depth-s", "3"], "unknown option '--depth-s'"),
+    "activation": (["--activations", "rellu"], "did you mean relu"),
+    "seeds": (["--seeds", "0"], "seeds '0'"),
+    "depths": (["gradient_flow", "--depths", "3,x"], "'x'"),
+    "stray": (["cost", "--depths", "3"], "option '--depths' is of gradient_flow"),
+    "dataset": (["dead_units", "--dataset", "mnits"], "did you mean mnist"),
+    "style": (["cost", "--style", "blue"], "unknown style 'blue'"),
+    "jobs": (["cost", "--jobs", "none"], "jobs 'none'"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_wrong_request(kind, tmp_path, capfd):
+    words, message = BAD[kind]
+    assert run(tmp_path / "out", *words) == 2
+    out, err = capfd.readouterr()
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert out == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    output = tmp_path_factory.mktemp("finished")
+    assert run(output, "worked_examples") == 0
+    return output
+
+
+def files(output):
+    return {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+
+
+def test_leaves_its_files(finished):
+    table = pd.read_csv(finished / "experiments" / "worked_examples.csv")
+    assert len(table)
+    claims = pd.read_csv(finished / "experiments" / "claims.csv")
+    assert list(claims) == report.CLAIM_COLUMNS
+    assert set(claims["experiment"]) == {"worked_examples"}
+    record = json.loads((finished / "experiments" / "worked_examples.json").read_text())
+    assert record["status"] == "complete"
+    assert record["environment"]["versions"]["tensorflow"]
+    for ending in ("png", "svg"):
+        assert (finished / "figures" / f"worked_examples.{ending}").exists()
+    page = (finished / "report.html").read_text()
+    made = experiments.resolve("worked_examples")
+    assert made.title in page
+    assert made.captions[""] in page
+
+
+def test_done_is_not_done_again(finished, capfd):
+    before = files(finished)
+    assert run(finished, "worked_examples") == 0
+    assert "1 already done" in capfd.readouterr().out
+    assert files(finished) == before
+
+
+def test_report_rebuilds(finished):
+    before = files(finished)
+    (finished / "report.html").unlink()
+    (finished / "experiments" / "claims.csv").unlink()
+    (finished / "figures" / "worked_examples.png").unlink()
+    assert cli.main(["report", "--output", str(finished)]) == 0
+    assert files(finished) == before
+
+
+def test_what_counts_as_done(finished, tmp_path):
+    spec = wanted(["worked_examples"])["worked_examples"]
+    store = Store(finished)
+    assert measuring.finished(store, spec)
+    other = wanted(["worked_examples"], activations="tanh")["worked_examples"]
+    assert not measuring.finished(store, other)
+    table = finished / "experiments" / "worked_examples.csv"
+    kept = table.read_bytes()
+    table.write_bytes(kept[:-9])
+    try:
+        assert not measuring.finished(store, spec)
+    finally:
+        table.write_bytes(kept)
+
+
+def test_spec_follows_a_plug_in(tmp_path):
+    plug_in()
+    spec = wanted(["worked_examples"], activations="bent")["worked_examples"]
+    register_activation(lambda x: x * 2.0, name="bent")
+    assert wanted(["worked_examples"], activations="bent")["worked_examples"] != spec
+
+
+def measurement(tmp_path, spec, style="light"):
+    return measuring.Measurement(spec, None, str(tmp_path), b"", {}, False, style)
+
+
+def test_failure_keeps_the_earlier_table(finished, monkeypatch, tmp_path):
+    before = files(finished)
+    made = experiments.resolve("worked_examples")
+    spec = wanted(["worked_examples"], activations="tanh")["worked_examples"]
+    task = measurement(finished, spec)
+
+    def breaks(setting):
+        raise ArithmeticError("on purpose")
+
+    broken = {**vars(made), "measure": breaks}
+    monkeypatch.setattr(experiments, "resolve", lambda name: experiments.Experiment(**broken))
+    monkeypatch.setattr(measuring.plugins, "unpack", lambda entries: [])
+    record = task.execute(lambda event: None)
+    assert record["status"] == "failed"
+    assert record["error"] == "ArithmeticError: on purpose"
+    after = files(finished)
+    told = finished / "experiments" / "worked_examples.error.txt"
+    assert "on purpose" in after.pop(told).decode()
+    told.unlink()
+    assert after == before
+
+
+def test_report_needs_something(tmp_path, capfd):
+    assert cli.main(["report", "--output", str(tmp_path)]) == 2
+    assert "holds no runs" in capfd.readouterr().err
