@@ -31,23 +31,31 @@ def show_catalogue() -> None:
     lines += [
         f"Experiment {made.name}: {made.question}" for made in experiments.catalogue().values()
     ]
-    _show(table, lines)
+    _show([table], lines)
 
 
 def show_status(output: str) -> None:
-    """Print how many of a folder's runs have which status.
+    """Print how many of a folder's runs have which status, and which experiments are done.
 
     Raises:
-        RequestError: the folder holds no runs.
+        RequestError: the folder holds neither.
     """
-    rows = Store(output).run_states()
-    if not rows:
+    store = Store(output)
+    runs, measured = store.run_states(), store.measured()
+    if not runs and not measured:
         raise RequestError(f"{output!r} holds no runs: give the --output folder of a comparison")
-    table = Table("run", "status", "epochs")
-    for run, status, epochs in rows:
-        table.add_row(run, status, str(epochs))
-    counts = Counter(status for _, status, _ in rows)
-    _show(table, [", ".join(f"{count} {status}" for status, count in counts.items())])
+    tables = []
+    if runs:
+        tables.append(Table("run", "status", "epochs"))
+        for run, status, epochs in runs:
+            tables[-1].add_row(run, status, str(epochs))
+    if measured:
+        tables.append(Table("experiment", "status", "seconds"))
+        for name in measured:
+            record = store.measurement(name) or {"status": "unfinished or damaged", "seconds": ""}
+            tables[-1].add_row(name, record["status"], str(record["seconds"]))
+    counts = Counter(status for _, status, _ in runs)
+    _show(tables, [", ".join(f"{count} {status}" for status, count in counts.items())])
 
 
 def show_doctor(data_dir: str | None) -> None:
@@ -63,12 +71,12 @@ def show_doctor(data_dir: str | None) -> None:
         gpu_advice(),
     ]
     lines += [f"{name}: {datasets.whereabouts(name, data_dir)}" for name in datasets.NAMES]
-    _show(None, lines)
+    _show([], lines)
 
 
-def _show(table: Table | None, lines: list[str]) -> None:
+def _show(tables: list[Table], lines: list[str]) -> None:
     with screen() as console:
-        if table:
+        for table in tables:
             console.print(table)
         for line in lines:
             say(console, line)

@@ -142,7 +142,7 @@ def show_claims(console: "Console", store: Store) -> None:
 
     from benchmark import report
 
-    claims = store.table(report.CLAIMS)
+    claims = store.table(report.CLAIMS_TABLE)
     verdicts = list(dict.fromkeys([HOLDS, IN_PART, FAILS, *claims["verdict"]]))
     table = Table("experiment")
     for verdict in verdicts:

@@ -82,8 +82,8 @@ class Networks:
         entry: the activation after each hidden layer.
         widths: units of the inputs, of each hidden layer, and of the output.
         seeds: one per network.
-        initializer: Keras name, for the hidden layers; None is the entry's own. The output layer
-            keeps Glorot.
+        initializer: Keras name, for the hidden layers, or one per network; None is the entry's
+            own. The output layer keeps Glorot.
         gain: initial weights, those of the output included, are multiplied by it; a number or
             one per network.
         batch_norm: normalise each hidden layer's pre-activations (Ioffe & Szegedy 2015).
@@ -102,7 +102,7 @@ class Networks:
         widths: Sequence[int],
         seeds: Sequence[int],
         *,
-        initializer: str | None = None,
+        initializer: str | Sequence[str] | None = None,
         gain: float | Sequence[float] = 1.0,
         batch_norm: bool = False,
         dropout: float = 0.0,
@@ -111,12 +111,15 @@ class Networks:
         self.entry, self.seeds, self.dtype = entry, list(seeds), dtype
         self.n, self.depth = len(self.seeds), len(widths) - 2
         gains = np.broadcast_to(np.asarray(gain, float), self.n)
+        kinds = np.broadcast_to(np.asarray(initializer or entry.initializer), self.n).tolist()
         self.kernels, self.biases = [], []
         for number, (fan_in, units) in enumerate(itertools.pairwise(widths), start=1):
             hidden = number <= self.depth
-            kind = (initializer or entry.initializer) if hidden else GLOROT
             units *= entry.pieces if hidden else 1
-            drawn = [self._drawn(seed, kind, number, (fan_in, units)) for seed in self.seeds]
+            drawn = [
+                self._drawn(seed, kind if hidden else GLOROT, number, (fan_in, units))
+                for seed, kind in zip(self.seeds, kinds)
+            ]
             kernel = np.stack([scale * values for scale, values in zip(gains, drawn)])
             self.kernels.append(tf.Variable(kernel, dtype=dtype))
             self.biases.append(tf.Variable(np.zeros((self.n, 1, units)), dtype=dtype))

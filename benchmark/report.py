@@ -11,10 +11,10 @@ from benchmark.activations import names, resolve
 from benchmark.config import RunSpec
 from benchmark.experiments import Experiment, Finding
 from benchmark.palette import LineLook, grey_look, look
-from benchmark.store import Store
+from benchmark.store import CLAIMS, Store
 
 FIGURES = (("accuracy", "Accuracy"), ("loss", "Loss"))
-CLAIMS = "experiments/claims.csv"
+CLAIMS_TABLE = f"experiments/{CLAIMS}.csv"
 CLAIM_COLUMNS = ["experiment", "claim", "verdict", "evidence"]
 
 
@@ -56,7 +56,7 @@ def write_page(store: Store) -> pd.DataFrame:
         columns=CLAIM_COLUMNS,
     )
     if measured:
-        store.write_table(CLAIMS, claims)
+        store.write_table(CLAIMS_TABLE, claims)
     summary = store.table("summary.csv") if (store.path / "summary.csv").exists() else None
     curves = [
         path

@@ -70,6 +70,8 @@ RUN_COLUMNS = (
     *("parameters", "data_sha256", "data_origin", "activation_sha256", "error"),
 )
 DONE = ("complete", "diverged")
+# Beside the experiments' tables: what all of them say.
+CLAIMS = "claims"
 _DIGEST_BYTES = 32
 RUN_FILES = ("history.csv", "predictions.csv")
 _TRAVELLING = ("run.json", *RUN_FILES, "log.txt")
@@ -390,7 +392,8 @@ class Store:
 
     def measured(self) -> list[str]:
         """Return the names of the experiments that have a table here."""
-        return sorted(path.stem for path in (self.path / "experiments").glob("*.csv"))
+        tables = (self.path / "experiments").glob("*.csv")
+        return sorted(path.stem for path in tables if path.stem != CLAIMS)
 
     def recorded(self) -> dict[str, RunSpec]:
         """Return the recorded runs by name: those that runs.csv lists, else all.

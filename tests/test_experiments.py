@@ -274,3 +274,11 @@ def test_failure_keeps_the_earlier_table(finished, monkeypatch, tmp_path):
 def test_report_needs_something(tmp_path, capfd):
     assert cli.main(["report", "--output", str(tmp_path)]) == 2
     assert "holds no runs" in capfd.readouterr().err
+
+
+def test_status_tells_of_experiments(finished, capfd):
+    assert cli.main(["status", "--output", str(finished)]) == 0
+    out = capfd.readouterr().out
+    assert "worked_examples" in out
+    assert "complete" in out
+    assert "claims" not in out

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import formats, store
+from benchmark import config, formats, store
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError
 from benchmark.formats import csv_text, write_atomic
