@@ -39,7 +39,8 @@ class Gauges:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def event(self, event: dict[str, Any]) -> None:
         """Take in what an experiment reports."""

@@ -106,10 +106,8 @@ def _measure_missing(
     on = f", images: {located.name}" if located else ""
     if located and located.note:
         say(console, located.note)
-    say(
-        console,
-        f"{count(len(specs), 'experiment')}{on}; {len(specs) - len(tasks)} already done.",
-    )
+    done = 0 if fresh else sum(bool(measuring.finished(store, spec)) for spec in specs)
+    say(console, f"{count(len(specs), 'experiment')}{on}; {done} already done.")
     if not tasks:
         return {}
     store.write_environment(described)

@@ -85,7 +85,8 @@ def request(
     """
     everything = list(experiments.catalogue().values())
     if chosen is not None:
-        everything = config.listed("experiments", chosen, experiments.resolve) or everything
+        named = config.listed("experiments", chosen, lambda item: experiments.resolve(item).name)
+        everything = [made for made in everything if made.name in named]
     known = {option.name: option for made in everything for option in made.options}
     converted = {}
     for name, value in (options or {}).items():
