@@ -235,7 +235,9 @@ def clip_by_value(gradients: list[tf.Tensor], limit: float) -> list[tf.Tensor]:
 def clip_by_norm(gradients: list[tf.Tensor], limit: float) -> list[tf.Tensor]:
     """Limit the norm of each network's gradient of each variable, as Keras's `clipnorm` does."""
     # Those of one network's slopes, say, have no axis of networks.
-    return [tf.clip_by_norm(g, limit, axes=(1, 2) if len(g.shape) == 3 else None) for g in gradients]
+    return [
+        tf.clip_by_norm(g, limit, axes=(1, 2) if len(g.shape) == 3 else None) for g in gradients
+    ]
 
 
 class Training:
