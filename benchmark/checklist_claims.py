@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.checklist import COUNTER, EXACT, HIDDEN, OUTPUT
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
+from benchmark.experiments import FAILS, HOLDS, UNDECIDED, Finding, agreed
 from benchmark.lazy import pd
+from benchmark.wording import listing
 
 if TYPE_CHECKING:
     import pandas
@@ -53,28 +54,18 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" + ("s" if number != 1 else "")
 
 
-def _list(items: Iterable[str]) -> str:
-    *most, last = list(items) or ["none"]
-    return f"{', '.join(most)} and {last}" if most else last
-
-
 def _names(rows: Iterable[dict]) -> str:
-    return _list(row["activation"] for row in rows)
+    return listing(row["activation"] for row in rows)
 
 
 def _with(rows: Iterable[dict], column: str, digits: int = 3) -> str:
     """Return names with a number of each: "relu (0.5) and tanh (0)"."""
-    return _list(f"{row['activation']} ({short(row[column], digits)})" for row in rows)
+    return listing(f"{row['activation']} ({short(row[column], digits)})" for row in rows)
 
 
 def _range(values: list[float]) -> str:
     least, most = short(min(values)), short(max(values))
     return least if least == most else f"{least} to {most}"
-
-
-def _verdict(answers: Iterable[bool]) -> str:
-    answers = list(answers)
-    return HOLDS if all(answers) else IN_PART if any(answers) else FAILS
 
 
 Judged = tuple[str, str]
@@ -95,8 +86,8 @@ def _necessary(rows: dict[str, dict]) -> Judged:
         text += f" with a derivative everywhere: {smooth}"
     if kinked:
         kinks = [f"{row['activation']} (x = {_kinks(row)})" for row in kinked]
-        text += f"; with kinks: {_list(kinks)}"
-    return _verdict(row not in straight and row not in torn for row in rows.values()), text + "."
+        text += f"; with kinks: {listing(kinks)}"
+    return agreed(row not in straight and row not in torn for row in rows.values()), text + "."
 
 
 def _single(rows: dict[str, dict]) -> list[dict]:
@@ -115,7 +106,7 @@ def _sigmoid_slope(rows: dict[str, dict]) -> Judged:
         f" {row['derivative_max_where']}; below x = {short(row['left_flat_below'])} and above"
         f" {short(row['right_flat_above'])} not even {share} % of that is left."
     )
-    return _verdict([abs(most - 0.25) <= EXACT]), text
+    return agreed([abs(most - 0.25) <= EXACT]), text
 
 
 def _saturation(rows: dict[str, dict]) -> Judged:
@@ -136,7 +127,7 @@ def _saturation(rows: dict[str, dict]) -> Judged:
         f" {len(groups[2])} saturate on both sides ({_names(groups[2])}) and {len(groups[0])} on"
         f" neither ({_names(groups[0])})."
     )
-    return _verdict(sides[name] == wanted for name, wanted in claimed.items()), text
+    return agreed(sides[name] == wanted for name, wanted in claimed.items()), text
 
 
 def _sides(row: dict) -> tuple[str, str]:
@@ -151,7 +142,7 @@ def _right_side(rows: dict[str, dict]) -> Judged:
     others = [row for row in _single(rows) if row["right_saturation"] != "no"]
     text = f"For x → ∞ the derivative tends to a value above 0 in {_with(five, 'right_slope')}"
     text += f"; it tends to 0, or is 0, in {_names(others)}" if others else ""
-    return _verdict(row["right_saturation"] == "no" for row in five), text + "."
+    return agreed(row["right_saturation"] == "no" for row in five), text + "."
 
 
 def _left_side(rows: dict[str, dict]) -> Judged:
@@ -164,7 +155,7 @@ def _left_side(rows: dict[str, dict]) -> Judged:
         f" {short(elu['left_flat_below'])} and goes on towards 0. It is exactly 0 beyond some point"
         f" for {_names(hard)}, and tends to 0 without reaching it for {_names(soft)}."
     )
-    return _verdict([relu in hard, elu not in hard, leaky not in hard]), text
+    return agreed([relu in hard, elu not in hard, leaky not in hard]), text
 
 
 def _zero_centred(rows: dict[str, dict]) -> Judged:
@@ -179,7 +170,7 @@ def _zero_centred(rows: dict[str, dict]) -> Judged:
         f" {_with(others[:1], 'output_mean')} and {_with(others[-1:], 'output_mean')}."
     )
     positive = [row["output_mean"] > EXACT for row in (sigmoid, relu)]
-    return _verdict([tanh in centred, *positive]), text
+    return agreed([tanh in centred, *positive]), text
 
 
 def _monotonic(rows: dict[str, dict]) -> Judged:
@@ -196,7 +187,7 @@ def _monotonic(rows: dict[str, dict]) -> Judged:
         if not pd.isna(row["minimum_at"])
     ]
     text = f"Monotonic: {len(single) - len(dips)} of {len(single)}, not {_names(dips)}"
-    return HOLDS, text + (f"; the minima are those of {_list(lowest)}." if lowest else ".")
+    return HOLDS, text + (f"; the minima are those of {listing(lowest)}." if lowest else ".")
 
 
 def _near_linear(rows: dict[str, dict]) -> Judged:
@@ -213,8 +204,8 @@ def _near_linear(rows: dict[str, dict]) -> Judged:
     )
     text += f", without end but for {_names(ending)}" if ending else ""
     lengths = [f"{row['activation']} ({short(unit_slope_length(row))})" for row in others]
-    text += f"; the greatest length is less for {_list(lengths)}" if lengths else ""
-    return _verdict(row in near for row in single), text + "."
+    text += f"; the greatest length is less for {listing(lengths)}" if lengths else ""
+    return agreed(row in near for row in single), text + "."
 
 
 def unit_slope_length(row: dict) -> float:
@@ -239,7 +230,7 @@ def _parameters(rows: dict[str, dict]) -> Judged:
             " layer before it has so many times the weights"
         )
     good = [row not in learning and row not in wide for row in rows.values()]
-    return _verdict(good), text + "."
+    return agreed(good), text + "."
 
 
 def _self_normalising(rows: dict[str, dict]) -> Judged:
@@ -264,7 +255,7 @@ def _self_normalising(rows: dict[str, dict]) -> Judged:
     others = [row for row in rows.values() if row not in [*drawn, *vanish, *keep]]
     text += f". Neither is so for {_names(others)}" if others else ""
     without = [rows[name] not in drawn for name in NOT_NORMALISING]
-    return _verdict([selu in drawn, *without]), text + "."
+    return agreed([selu in drawn, *without]), text + "."
 
 
 NOT_NORMALISING = ("relu", "sigmoid", "tanh", "leaky_relu")
@@ -283,10 +274,10 @@ def _four_conditions(rows: dict[str, dict]) -> Judged:
     ]
     without = [row for row in four if row not in drawn]
     text = f"All four are found in {_names(four)}; a fixed point that attracts, with a variance"
-    text += f" above 0, in {_list(points)}"
+    text += f" above 0, in {listing(points)}"
     text += f". For {_names(without)} the four are not enough" if without else ""
     either = [*four, *(row for row in drawn if row not in four)]
-    return _verdict(row in drawn and row in four for row in either), text + "."
+    return agreed(row in drawn and row in four for row in either), text + "."
 
 
 def _has_four_conditions(row: dict) -> bool:
@@ -303,7 +294,7 @@ def _gelu_forms(rows: dict[str, dict]) -> Judged:
         return FAILS, "They are not the nearest to each other of the functions measured."
     distance, at = found[0]["nearest_distance"], abs(found[0]["nearest_at"])
     text = f"They differ by {short(distance, 7)} at the most, at |x| = {short(at, 7)}."
-    return _verdict([distance <= SAME_GELU]), text
+    return agreed([distance <= SAME_GELU]), text
 
 
 def _step(row: dict) -> Judged:
@@ -315,7 +306,7 @@ def _step(row: dict) -> Judged:
         f" ({short(row['fixed_variance'])} is a fixed point that attracts, spectral radius"
         f" {short(round(row['spectral_radius'], 9))}), yet no gradient passes."
     )
-    return _verdict([flat, torn]), text
+    return agreed([flat, torn]), text
 
 
 def _softmax(row: dict) -> Judged:
@@ -333,7 +324,7 @@ def _softmax(row: dict) -> Judged:
         row["shift_error"] <= ROUNDING_AT_1E4,
         bool(yes(row["finite_at_1e4"])),
     ]
-    return _verdict(answers), text
+    return agreed(answers), text
 
 
 # Claim, rule, and the activations that it speaks of.
@@ -408,7 +399,7 @@ def findings(table: "pandas.DataFrame") -> list[Finding]:
         missing = [name for name in needed if name not in rows]
         if missing:
             were = "was" if len(missing) == 1 else "were"
-            judged = UNDECIDED, f"Of those it speaks of, {_list(missing)} {were} not measured."
+            judged = UNDECIDED, f"Of those it speaks of, {listing(missing)} {were} not measured."
         else:
             judged = judge(rows)
         found.append(Finding(claim, *judged))

@@ -8,7 +8,7 @@ TensorFlow, pandas and matplotlib come through `benchmark.lazy`.
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 # Verdicts on a claim. Undecided: the activations that it speaks of were not asked for.
 HOLDS, IN_PART, FAILS, UNDECIDED = "holds", "holds in part", "does not hold", "not measured"
 SIX_AND_TANH = (*ARTICLE_SIX, "tanh")
+
+
+def agreed(parts: Iterable[bool]) -> str:
+    """Return the verdict where every part of a claim was found to hold or not."""
+    parts = list(parts)
+    return HOLDS if all(parts) else IN_PART if any(parts) else FAILS
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,11 @@ from benchmark.experiments import (
     Finding,
     Option,
     Setting,
+    agreed,
 )
 from benchmark.lazy import networks, panels, pd
 from benchmark.palette import GREY
+from benchmark.wording import listing, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,23 +164,13 @@ def _mean(numbers: Any) -> float:
         return float(np.exp(np.mean(np.log(np.asarray(numbers, float)))))
 
 
-def _listing(items: Iterable[Any]) -> str:
-    *texts, last = map(str, items)
-    return f"{', '.join(texts)} and {last}" if texts else last
-
-
-def _number(value: float) -> str:
-    mantissa, _, exponent = f"{value:.3g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-
-
 def method(table: "DataFrame") -> str:
     """Say what was measured."""
     one, seeds = table.iloc[0], table.seed.nunique()
     return (
-        f"Dense networks of {_listing(sorted(table.depth.unique()))} hidden layers of {one.units}"
+        f"Dense networks of {listing(sorted(table.depth.unique()))} hidden layers of {one.units}"
         f" units on {one.dataset} (standardised pixels), their initial weights"
-        f" ({_listing(sorted(table.initializer.unique()))}) multiplied by"
+        f" ({listing(sorted(table.initializer.unique()))}) multiplied by"
         f" {_gains(table)}, trained for {one.steps} steps of plain gradient descent at rate"
         f" {one.learning_rate:g}: without clipping, with gradients clipped to ±{one.limit:g} by"
         f" value, and to a norm of {one.limit:g} for each variable;"
@@ -189,7 +181,7 @@ def method(table: "DataFrame") -> str:
 
 
 def _gains(table: "DataFrame") -> str:
-    return _listing(f"{gain:g}" for gain in sorted(table.gain.unique()))
+    return listing(f"{gain:g}" for gain in sorted(table.gain.unique()))
 
 
 def outcomes(table: "DataFrame") -> "DataFrame":
@@ -230,11 +222,6 @@ def findings(table: "DataFrame") -> list[Finding]:
     ]
 
 
-def _verdict(parts: Iterable[bool]) -> str:
-    parts = list(parts)
-    return HOLDS if all(parts) else IN_PART if any(parts) else FAILS
-
-
 def _first_faster(found: "DataFrame") -> Finding:
     claim = (
         f"With large initial weights the first of {SOURCE_DEPTH} hidden layers changes faster than"
@@ -250,13 +237,13 @@ def _first_faster(found: "DataFrame") -> Finding:
     sides = (("farther", steps[steps > 1]), ("less far", steps[steps <= 1]))
     texts = [
         f"{word} than the third's with"
-        f" {_listing(f'{name} ({_number(ratio)} times)' for name, ratio in side.items())}"
+        f" {listing(f'{name} ({number(ratio)} times)' for name, ratio in side.items())}"
         for word, side in sides
         if len(side)
     ]
     return Finding(
         claim,
-        _verdict(steps > 1),
+        agreed(steps > 1),
         f"From {rows.gain.max():g} times the usual weights, unclipped, the first step moves the"
         f" first layer's weights {', '.join(texts)}. The gradient of the first layer's"
         f" pre-activations is {_span(each.pre_gradient_ratio.apply(_mean))} times the third's; that"
@@ -266,7 +253,7 @@ def _first_faster(found: "DataFrame") -> Finding:
 
 
 def _span(numbers: Iterable[float]) -> str:
-    low, high = _number(min(numbers)), _number(max(numbers))
+    low, high = number(min(numbers)), number(max(numbers))
     return low if low == high else f"{low} to {high}"
 
 
@@ -284,7 +271,7 @@ def _exploded(rows: "DataFrame") -> str:
     texts = []
     for depth, group in rows.groupby("depth"):
         each = group.groupby("gain").exploded.agg(["sum", "count"])
-        numbers = _listing(f"{n} of {of} from {gain:g} ×" for gain, n, of in each.itertuples())
+        numbers = listing(f"{n} of {of} from {gain:g} ×" for gain, n, of in each.itertuples())
         steps = group.infinite_at.dropna()
         when = f" (infinite at step {_span(steps)})" if len(steps) else ""
         texts.append(f"at {depth} layers {numbers} the usual weights{when}")
@@ -306,14 +293,13 @@ def _clipped(found: "DataFrame", clipping: str) -> Finding:
     if len(kept):
         left = _mean(kept.end / kept.start)
         text += (
-            f" The loss of the others goes to {_number(100 * left)} % of its start (geometric"
-            " mean)."
+            f" The loss of the others goes to {number(100 * left)} % of its start (geometric mean)."
         )
-    return Finding(claim, _verdict(~both.exploded), text)
+    return Finding(claim, agreed(~both.exploded), text)
 
 
 def _names(rows: "DataFrame") -> str:
-    return _listing(sorted(rows.activation.unique()))
+    return listing(sorted(rows.activation.unique()))
 
 
 def _selu(found: "DataFrame") -> Finding:
@@ -326,7 +312,7 @@ def _selu(found: "DataFrame") -> Finding:
     steady = {side: _steady(part) for side, part in (("in", inside), ("out", outside))}
     text = (
         "Under its conditions, LeCun normal weights and standardised inputs, at"
-        f" {_listing(sorted(inside.depth.unique()))} layers,"
+        f" {listing(sorted(inside.depth.unique()))} layers,"
         f" {inside.exploded.sum()} of {len(inside)} networks exploded, and the first layer's"
         f" gradient is {_span(_every_ratio(inside))} times the last hidden layer's (a factor of"
         f" {STEADY:g} either way counts as steady)."

@@ -20,15 +20,16 @@ from benchmark.errors import unknown
 from benchmark.experiments import (
     FAILS,
     HOLDS,
-    IN_PART,
     UNDECIDED,
     Experiment,
     Finding,
     Option,
     Setting,
+    agreed,
 )
 from benchmark.lazy import networks, panels, pd
 from benchmark.palette import GREY
+from benchmark.wording import listing, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,10 +115,10 @@ def _spectral_norms(nets: "Networks", known: dict, kind: tuple) -> np.ndarray:
 
     Layers of the same number start alike in networks of any depth: `known` keeps them.
     """
-    for number, kernel in enumerate(nets.kernels[:-1]):
-        if (kind, number) not in known:
-            known[kind, number] = np.linalg.norm(kernel.numpy(), 2, axis=(1, 2))
-    return np.array([known[kind, number] for number in range(nets.depth)])
+    for place, kernel in enumerate(nets.kernels[:-1]):
+        if (kind, place) not in known:
+            known[kind, place] = np.linalg.norm(kernel.numpy(), 2, axis=(1, 2))
+    return np.array([known[kind, place] for place in range(nets.depth)])
 
 
 def _measured(nets: "Networks", x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -202,18 +203,8 @@ def _cases(
     return dict(iter(rows.groupby(["initializer", "depth"])))
 
 
-def _listing(items: Iterable[Any]) -> str:
-    *texts, last = map(str, items)
-    return f"{', '.join(texts)} and {last}" if texts else last
-
-
-def _number(value: float) -> str:
-    mantissa, _, exponent = f"{value:.3g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-
-
 def _percent(share: float) -> str:
-    return f"{_number(100 * share)} %"
+    return f"{number(100 * share)} %"
 
 
 def method(table: "DataFrame") -> str:
@@ -221,12 +212,12 @@ def method(table: "DataFrame") -> str:
     one, seeds = table.iloc[0], table.seed.nunique()
     everyone, kinds = set(table.activation), dict.fromkeys(table.initializer)
     having = {kind: set(table.activation[table.initializer == kind]) for kind in kinds}
-    weights = _listing(
-        kind + (f" (for {_listing(sorted(names))})" if names != everyone else "")
+    weights = listing(
+        kind + (f" (for {listing(sorted(names))})" if names != everyone else "")
         for kind, names in having.items()
     )
     return (
-        f"Dense networks of {_listing(sorted(table.depth.unique()))} hidden layers of {one.units}"
+        f"Dense networks of {listing(sorted(table.depth.unique()))} hidden layers of {one.units}"
         f" units on {one.dataset} (standardised pixels), from {weights} weights, without and with"
         f" batch normalization: gradients of the mean cross-entropy of {one.images} training images"
         f" before training and after one epoch ({one.steps} steps) of plain gradient descent at"
@@ -246,10 +237,6 @@ def findings(table: "DataFrame") -> list[Finding]:
         _deep(table, "GELU avoids the vanishing gradient.", "gelu"),
         _deep(table, "With tanh the gradient vanishes too.", "tanh", vanishes=True),
     ]
-
-
-def _verdict(parts: list[bool]) -> str:
-    return HOLDS if all(parts) else IN_PART if any(parts) else FAILS
 
 
 def _lacking(table: "DataFrame", activation: str, least: int, most: float = np.inf) -> str:
@@ -274,8 +261,8 @@ def _bound(table: "DataFrame") -> Finding:
         claim,
         HOLDS if kept.all() else FAILS,
         f"Between neighbouring layers without batch normalization the factor is"
-        f" {_number(_mean(factors))} on average and at most {_number(factors.max())}, the bound"
-        f" {_number(_mean(bounds))} on average: {kept.sum()} of {len(kept)} factors keep to it,"
+        f" {number(_mean(factors))} on average and at most {number(factors.max())}, the bound"
+        f" {number(_mean(bounds))} on average: {kept.sum()} of {len(kept)} factors keep to it,"
         f" the nearest at {_percent((factors / bounds).max())} of its bound. Above"
         f" the derivative's {SIGMOID_SLOPE} alone are {_percent((factors > SIGMOID_SLOPE).mean())}"
         " of the factors.",
@@ -306,7 +293,7 @@ def _five_layers(table: "DataFrame") -> Finding:
             shares = _between(rows, layer, depth, "gradient_norm")
             later = _mean(_between(rows, layer, depth, "trained_gradient_norm"))
             gone.append(_mean(shares) < VANISHED)
-            spread = f"{_number(100 * shares.min())} to {_percent(shares.max())} by seed, "
+            spread = f"{number(100 * shares.min())} to {_percent(shares.max())} by seed, "
             after = f"{_percent(later)} after an epoch" if later >= 0 else "diverging in the epoch"
             texts.append(
                 f"{_percent(_mean(shares))} from {kind} weights"
@@ -314,9 +301,9 @@ def _five_layers(table: "DataFrame") -> Finding:
             )
     return Finding(
         claim,
-        _verdict(gone),
+        agreed(gone),
         f"In networks of {depth} hidden layers, layer {layer}, the fifth from the end, has of the"
-        f" last one's gradient norm {_listing(texts)}; vanished means below {_percent(VANISHED)}.",
+        f" last one's gradient norm {listing(texts)}; vanished means below {_percent(VANISHED)}.",
     )
 
 
@@ -331,16 +318,16 @@ def _first_of_three(table: "DataFrame") -> Finding:
         for kind, (far, first, third) in found.items()
     ]
     others = [
-        f"{name} {_listing(_percent(far) for far, *_ in moves.values())}"
+        f"{name} {listing(_percent(far) for far, *_ in moves.values())}"
         for name in ("relu", "tanh")
         if (moves := _moves(table, name))
     ]
     return Finding(
         claim,
-        _verdict([max(far, first / third) < MUCH_SLOWER for far, first, third in found.values()]),
-        f"In the first epoch {_listing(texts)}; much slower means below {_percent(MUCH_SLOWER)},"
+        agreed([max(far, first / third) < MUCH_SLOWER for far, first, third in found.values()]),
+        f"In the first epoch {listing(texts)}; much slower means below {_percent(MUCH_SLOWER)},"
         " both absolutely and relative to the weights."
-        + (f" For comparison, as far as layer 3: {_listing(others)}." if others else ""),
+        + (f" For comparison, as far as layer 3: {listing(others)}." if others else ""),
     )
 
 
@@ -379,17 +366,17 @@ def _deep(
             share = _between(rows, 1, depth, "gradient_norm")
             shares.setdefault(kind, []).append(_mean(share))
     gone = [min(both) < VANISHED for kind in shares for both in zip(shares[kind], levels[kind])]
-    depths = _listing(sorted({depth for _, depth in cases if depth >= LAYERS}))
+    depths = listing(sorted({depth for _, depth in cases if depth >= LAYERS}))
     texts = [
-        f"from {kind} weights {_listing(map(_percent, found))} of the last hidden layer's"
-        f" ({_listing(map(_percent, levels[kind]))} of what it is at {shallowest})"
+        f"from {kind} weights {listing(map(_percent, found))} of the last hidden layer's"
+        f" ({listing(map(_percent, levels[kind]))} of what it is at {shallowest})"
         for kind, found in shares.items()
     ]
     return Finding(
         claim,
-        _verdict(gone if vanishes else [not lost for lost in gone]),
+        agreed(gone if vanishes else [not lost for lost in gone]),
         f"Before training, at {depths} hidden layers{' with batch normalization' * normalised}, the"
-        f" first layer's gradient norm is {_listing(texts)}; below {_percent(VANISHED)} in either"
+        f" first layer's gradient norm is {listing(texts)}; below {_percent(VANISHED)} in either"
         f" comparison counts as vanished: {sum(gone)} of {len(gone)} cases."
         f"{_overdone(table) * normalised}",
     )
@@ -407,7 +394,7 @@ def _overdone(table: "DataFrame") -> str:
     name, kind = max(shares, key=shares.__getitem__)
     return (
         f" Of all activations {name} (from {kind} weights) has the largest first gradient at"
-        f" {depth} layers, {_number(shares[name, kind])} times the last one."
+        f" {depth} layers, {number(shares[name, kind])} times the last one."
     )
 
 

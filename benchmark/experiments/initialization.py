@@ -21,6 +21,7 @@ from benchmark.config import CLIP_VALUE, listed, whole_number
 from benchmark.experiments import SIX_AND_TANH, Finding, Option, Setting
 from benchmark.lazy import networks, panels, pd
 from benchmark.palette import PALETTE, LineLook
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     import pandas
@@ -177,13 +178,13 @@ def method(table: "pandas.DataFrame") -> str:
     """Say what was done."""
     rows, deep = (table[table["question"] == question] for question in (COMPANY, DEPTH))
     infinite = int((~table["finite"]).sum())
-    lost = f" The loss of {_count(infinite, 'network')} became infinite." if infinite else ""
+    lost = f" The loss of {counted(infinite, 'network')} became infinite." if infinite else ""
     text = (
         f"The comparison's dense network ({HIDDEN} hidden layers of {WIDTH}, but dropout"
         f" {RATE:g} after each) was trained on {table['train_examples'].iloc[0]} images of"
         f" {table['dataset'].iloc[0]} with each activation, each initializer and each kind of"
-        f" dropout, for {_count(rows['epochs'].iloc[0], 'epoch')} (Adam, learning rate"
-        f" {rows['learning_rate'].iloc[0]:g}, clipped; {_count(rows['seed'].nunique(), 'seed')})."
+        f" dropout, for {counted(rows['epochs'].iloc[0], 'epoch')} (Adam, learning rate"
+        f" {rows['learning_rate'].iloc[0]:g}, clipped; {counted(rows['seed'].nunique(), 'seed')})."
         f" Accuracy is that on the {table['held_out_examples'].iloc[0]} validation and test images"
         f" together.{lost}"
     )
@@ -193,13 +194,9 @@ def method(table: "pandas.DataFrame") -> str:
     depths = ", ".join(str(depth) for depth in sorted(deep["depth"].unique()))
     return (
         f"{text} Networks of {depths} hidden layers, {' and '.join(deep['activation'].unique())},"
-        f" were trained without dropout for {_count(deep['epochs'].iloc[0], 'epoch')}, each depth"
+        f" were trained without dropout for {counted(deep['epochs'].iloc[0], 'epoch')}, each depth"
         f" at the learning rate ({rates}) with the lower training loss."
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def company(table: "pandas.DataFrame") -> "pandas.DataFrame":
@@ -357,7 +354,7 @@ def _softplus(table: "pandas.DataFrame") -> Finding:
         f"softplus less relu, accuracy in percentage points{_errors(overall)}, plain dropout:"
         f" {_points(overall)} on average over the initial weights ({each}). On the training"
         f" images: softplus {train['softplus']:.1f} %, relu {train['relu']:.1f} % after"
-        f" {_count(rows['epochs'].iloc[0], 'epoch')}.",
+        f" {counted(rows['epochs'].iloc[0], 'epoch')}.",
     )
 
 

@@ -32,6 +32,7 @@ from benchmark.experiments import (
 )
 from benchmark.lazy import panels, pd
 from benchmark.palette import GREY
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -221,11 +222,11 @@ def method(table: "DataFrame") -> str:
     of_network = network.groupby(["optimizer", "loss"])["learning_rate"].first()
     return (
         "One sigmoid neuron with input 1 and target 0 learns from"
-        f" {_counted(len(starts), 'start')}, with output {', '.join(starts)}, at learning rate"
+        f" {counted(len(starts), 'start')}, with output {', '.join(starts)}, at learning rate"
         f" {rates[SQUARED, 'same']:.3g} with both losses, and with cross-entropy also at"
         f" {rates[ENTROPY, 'matched']:.3g}, where the two are equally fast from {starts[0]}."
         f" Then the comparison's {one['model']} learns {one['dataset']} for"
-        f" {_counted(network['epoch'].max(), 'epoch')}, {_counted(seeds, 'seed')} per activation,"
+        f" {counted(network['epoch'].max(), 'epoch')}, {counted(seeds, 'seed')} per activation,"
         " gradients clipped by value as always: with Adam at"
         f" {of_network['adam', ENTROPY]:.3g}, and with plain gradient descent at"
         f" {of_network['sgd', ENTROPY]:.3g} with cross-entropy and"
@@ -260,7 +261,7 @@ def _slow_start(table: "DataFrame", steps: "DataFrame") -> Finding:
     return Finding(
         claim,
         (HOLDS if factor >= MUCH_SLOWER else IN_PART) if slower else FAILS,
-        f"From {_share(near)} the output halves in {_counted(squared[near], 'step')}, from"
+        f"From {_share(near)} the output halves in {counted(squared[near], 'step')}, from"
         f" {_share(far)} in {_count(squared[far])}, {_several(factor)} times as many. The gradient"
         f" is largest, {peak['gradient']:.3g}, at an output of {peak['output']:.2g}, and falls from"
         " there on as the error grows.",
@@ -283,7 +284,7 @@ def _faster_when_farther(table: "DataFrame", steps: "DataFrame") -> Finding:
         HOLDS if (slopes > 0).all() else FAILS if (slopes <= 0).all() else IN_PART,
         f"At an output of {_share(last['z'])} the gradient is {last['gradient']:.4f} with"
         f" cross-entropy and {other['gradient']:.2g} with squared error. It equals the error, so it"
-        f" never exceeds 1, and the output halves in {_counted(needed[near], 'step')} from"
+        f" never exceeds 1, and the output halves in {counted(needed[near], 'step')} from"
         f" {_share(near)}"
         + (f", in {_count(needed[far])} from {_share(far)}." if near != far else "."),
     )
@@ -297,7 +298,7 @@ def _fewer_steps(steps: "DataFrame") -> Finding:
     squared = bad[SQUARED, "same"]
     fewer = [(bad[ENTROPY, rate] < squared).to_numpy() for rate in ("same", "matched")]
     told = [
-        f"from {_share(start)} squared error needs {_counted(squared[start], 'step')},"
+        f"from {_share(start)} squared error needs {counted(squared[start], 'step')},"
         f" cross-entropy {_count(bad[ENTROPY, 'same'][start])} at the same rate and"
         f" {_count(bad[ENTROPY, 'matched'][start])} at the rate matched at {_share(best)}"
         for start in dict.fromkeys([bad.index[0], bad.index[-1]])
@@ -312,7 +313,7 @@ def _in_network(table: "DataFrame", optimizer: str, words: str) -> Finding:
     entropy, squared = until[LEVEL][ENTROPY], until[LEVEL][SQUARED]
     earlier, later = int((entropy < squared).sum()), int((entropy > squared).sum())
     decided = int((np.isfinite(entropy) | np.isfinite(squared)).sum())
-    last = _counted(network["epoch"].max(), "epoch")
+    last = counted(network["epoch"].max(), "epoch")
     medians = [
         f"{level:.0%}: {_median(rows[ENTROPY])} against {_median(rows[SQUARED])}"
         for level, rows in until.items()
@@ -322,13 +323,13 @@ def _in_network(table: "DataFrame", optimizer: str, words: str) -> Finding:
     return Finding(
         f"In the comparison's network, with {words}, cross-entropy learns faster.",
         _verdict(earlier, later, decided),
-        f"Of {_counted(len(entropy), 'pair')} of runs (activation and seed), cross-entropy was the"
+        f"Of {counted(len(entropy), 'pair')} of runs (activation and seed), cross-entropy was the"
         f" first to classify {LEVEL:.0%} of the validation images correctly in {earlier}, squared"
         f" error in {later}; both got there in the same epoch in {decided - earlier - later}, and"
         f" neither within {last} in {len(entropy) - decided}. Median epoch, for cross-entropy"
         f" against squared error, {', '.join(medians)}. Mean accuracy over all epochs:"
         f" {means[ENTROPY]:.1%} against {means[SQUARED]:.1%}."
-        + (f" Diverged: {_counted(len(diverged), 'run')}." if len(diverged) else ""),
+        + (f" Diverged: {counted(len(diverged), 'run')}." if len(diverged) else ""),
     )
 
 
@@ -362,10 +363,6 @@ def _several(factor: float) -> str:
 
 def _count(number: float) -> str:
     return f"{int(number):,}".replace(",", "\u202f")
-
-
-def _counted(number: float, noun: str) -> str:
-    return f"{_count(number)} {noun}" + ("" if number == 1 else "s")
 
 
 # Figures. A loss is told by its line style: colours are the activations'.

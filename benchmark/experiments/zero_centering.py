@@ -34,6 +34,7 @@ from benchmark.experiments import (
 )
 from benchmark.lazy import networks, panels, pd, tf
 from benchmark.palette import GREY
+from benchmark.wording import counted, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -276,14 +277,14 @@ def method(table: "DataFrame") -> str:
     first, one = problem.iloc[0], network.iloc[0]
     count = len(problem[["seed", "problem"]].drop_duplicates())
     return (
-        f"Two weights descend from (0, 0) to (1, -1) in {_counted(count, 'random problem')} of"
-        f" {_counted(first['examples'], 'example')}, from the same pre-activations z ~ N(0, 1) for"
+        f"Two weights descend from (0, 0) to (1, -1) in {counted(count, 'random problem')} of"
+        f" {counted(first['examples'], 'example')}, from the same pre-activations z ~ N(0, 1) for"
         " every function, at learning rate 1 / the largest curvature that an update can meet, until"
         f" the distance is {first['close']:.0%} of what it was; and again with the inputs' mean"
         f" taken away. A network of {network['layer'].max():.0f} hidden layers of"
-        f" {one['width']:.0f}, {_counted(network['seed'].nunique(), 'seed')}, is looked at with"
-        f" {_counted(one['batch_size'], 'image')} of {one['dataset']} before and after"
-        f" {_counted(one['epochs'], 'epoch')} of Adam ({one['learning_rate']:g}) without dropout."
+        f" {one['width']:.0f}, {counted(network['seed'].nunique(), 'seed')}, is looked at with"
+        f" {counted(one['batch_size'], 'image')} of {one['dataset']} before and after"
+        f" {counted(one['epochs'], 'epoch')} of Adam ({one['learning_rate']:g}) without dropout."
     )
 
 
@@ -370,21 +371,21 @@ def _zigzag(table: "DataFrame") -> Said:
     batch = _problems(table, "all").loc[[("sigmoid", False)]]
     factors = _factors(plain, centred)
     return _longer(factors), (
-        f"One example at a time, the path is {_spread(plain['path_ratio'])} times as long as the"
-        f" straight line and takes {_spread(plain['updates'])} updates; with the mean taken from"
-        f" the same inputs, {_spread(centred['path_ratio'])} times and"
-        f" {_spread(centred['updates'])}. With the gradient of all examples the path is"
+        f"One example at a time, the path is {spread(plain['path_ratio'])} times as long as the"
+        f" straight line and takes {spread(plain['updates'])} updates; with the mean taken from"
+        f" the same inputs, {spread(centred['path_ratio'])} times and"
+        f" {spread(centred['updates'])}. With the gradient of all examples the path is"
         f" {batch['path_ratio'].mean():.3g} times as long as the line and takes"
-        f" {_spread(batch['updates'])} updates." + _not_reached(plain, centred, batch)
+        f" {spread(batch['updates'])} updates." + _not_reached(plain, centred, batch)
     )
 
 
 def _tanh_straighter(table: "DataFrame") -> Said:
     sigmoid, tanh = (_problems(table).loc[[(name, False)]] for name in ("sigmoid", "tanh"))
     return _longer(_factors(sigmoid, tanh)), (
-        f"Tanh's path is {_spread(tanh['path_ratio'])} times as long as the straight line and takes"
-        f" {_spread(tanh['updates'])} updates, sigmoid's {_spread(sigmoid['path_ratio'])} times and"
-        f" {_spread(sigmoid['updates'])}." + _not_reached(sigmoid, tanh)
+        f"Tanh's path is {spread(tanh['path_ratio'])} times as long as the straight line and takes"
+        f" {spread(tanh['updates'])} updates, sigmoid's {spread(sigmoid['path_ratio'])} times and"
+        f" {spread(sigmoid['updates'])}." + _not_reached(sigmoid, tanh)
     )
 
 
@@ -396,8 +397,8 @@ def _relu_shifted(table: "DataFrame") -> Said:
     plain, centred = (_problems(table).loc[[("relu", c)]] for c in (False, True))
     return verdict, (
         f"Its mean output over the root mean square is {told}, by layer (0 is centred, 1 a"
-        f" constant). The price with two weights: a path {_spread(plain['path_ratio'])} times as"
-        f" long as the straight line, {_spread(centred['path_ratio'])} with the mean taken away."
+        f" constant). The price with two weights: a path {spread(plain['path_ratio'])} times as"
+        f" long as the straight line, {spread(centred['path_ratio'])} with the mean taken away."
     )
 
 
@@ -431,22 +432,12 @@ def _longer(factors: list[float]) -> str:
 
 def _not_reached(*parts: "DataFrame") -> str:
     short = sum((~part["reached"].astype(bool)).sum() for part in parts)
-    return f" {_counted(short, 'descent')} did not arrive." if short else ""
-
-
-def _spread(values: "Series") -> str:
-    """Return mean and standard deviation, "98.7 ± 13", of one value only that."""
-    deviation = f" ± {values.std():.2g}" if len(values) > 1 else ""
-    return f"{values.mean():.3g}{deviation}"
+    return f" {counted(short, 'descent')} did not arrive." if short else ""
 
 
 def _range(values: "Series", form: str) -> str:
     low, high = format(values.min(), form), format(values.max(), form)
     return low if low == high else f"{low} to {high}"
-
-
-def _counted(number: float, noun: str) -> str:
-    return f"{int(number)} {noun}" + ("" if number == 1 else "s")
 
 
 # Figures.

@@ -1,0 +1,478 @@
+"""Units that pass no gradient: how many, after which steps, and whether they come back.
+
+A unit is inactive where its slope |f′(z)|, by automatic differentiation, is at most a millionth of
+the function's largest on every validation image, and dead where it is so on every training image
+too: then no gradient reaches its incoming weights. ReLU's slope is exactly 0 there.
+
+Table: one row per activation, part of the experiment, network and point in time, and hidden layer.
+`part` is "rates" (ordinary training at `learning_rate`) or "step" (ordinary training at
+`learning_rate`, interrupted after epoch 5 by one step `large_step` times as large; 1 is none);
+`stepped` says whether that step has been made. Of the layer's `units`, `inactive` and `dead` count
+those that are so now, `weak` those whose slope is at most a thousandth of the largest on every
+validation image, `ever_dead` those that were dead at the end of some epoch so far (or after the
+large step), `came_back` those of them that were active at a later one. `hard` says whether the
+function's slope is exactly 0 on a stretch (hard saturation); `accuracy` is the network's on the
+validation images, 0 to 1. A network whose weights are no longer finite numbers is `diverged`: its
+counts are left blank, its accuracy is 0.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.activations import GLOROT, Activation
+from benchmark.config import listed, positive_number, whole_number
+from benchmark.experiments import (
+    FAILS,
+    HOLDS,
+    IN_PART,
+    UNDECIDED,
+    Experiment,
+    Finding,
+    Option,
+    Setting,
+)
+from benchmark.lazy import networks, panels, pd, tf
+from benchmark.slopes import finite, is_hard, slopes, steepest
+from benchmark.wording import listing, percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from benchmark.networks import Networks
+    from benchmark.palette import LineLook
+
+DEPTH, UNITS, BATCH_SIZE = 3, 64, 32
+INACTIVE, WEAK = 1e-6, 1e-3
+STEP_EPOCH, STEP_RATE, LARGE_STEPS = 5, 0.1, (1, 10, 30, 100)
+COUNTS = ("inactive", "weak", "dead", "ever_dead", "came_back")
+# Examples looked at together.
+CHUNK = 2000
+# The rules of the verdicts, as shares of the units unless said otherwise: RISE is what counts as
+# more, DIP as not less; NONE is as good as no unit; MANY dead units should COST that much accuracy.
+RISE, DIP, NONE, MANY, COST = 0.1, 0.02, 0.01, 0.25, 0.02
+SAID_TO_AVOID = ("leaky_relu", "elu")
+
+
+def measure(setting: Setting) -> "pd.DataFrame":
+    """Train every activation's networks and count their units; see the module's table."""
+    rows, total = [], len(setting.entries) * setting["epochs"]
+    for place, entry in enumerate(setting.entries):
+        done = place * setting["epochs"]
+        rows += _rows(
+            entry, setting, lambda epoch, done=done: setting.progress(done + epoch, total)
+        )
+    table = pd.DataFrame(rows)
+    table[list(COUNTS)] = table[list(COUNTS)].astype("Int64")
+    return table.assign(
+        units=UNITS,
+        batch_size=BATCH_SIZE,
+        dataset=setting.dataset,
+        images=len(setting.labels("val")),
+    )
+
+
+def _rows(
+    entry: Activation, setting: Setting, progress: Callable[[int], None]
+) -> list[dict[str, Any]]:
+    x, y = setting.pixels("train"), setting.labels("train")
+    x_val, y_val = setting.pixels("val"), setting.labels("val")
+    kinds = [("rates", rate, 1) for rate in setting["learning_rates"]]
+    kinds += [("step", STEP_RATE, factor) for factor in LARGE_STEPS]
+    conditions = list(itertools.product(kinds, setting.seeds))
+    widths = [x.shape[1], *[UNITS] * DEPTH, setting.data.classes]
+    made = networks.Networks(entry, widths, [seed for _, seed in conditions], initializer=GLOROT)
+    rates = [rate for (_, rate, _), _ in conditions]
+    training = networks.Training(made, x, y, learning_rate=rates, batch_size=BATCH_SIZE)
+    # One step; the networks without a large one stay as they are.
+    steps = [rate * factor * (factor > 1) for (_, rate, factor), _ in conditions]
+    batch = x[:BATCH_SIZE], y[:BATCH_SIZE]
+    large = networks.Training(made, *batch, learning_rate=steps, batch_size=BATCH_SIZE)
+    census, hard, rows = Census(made, x, x_val), is_hard(entry), []
+
+    def record(epoch: int, stepped: bool, parts: tuple[str, ...]) -> None:
+        losses, accuracy = made.evaluate(x_val, y_val)
+        fine = finite(made, losses)
+        counts = census.take(fine)
+        for i, ((part, rate, factor), seed) in enumerate(conditions):
+            if part not in parts:
+                continue
+            common = {"activation": entry.name, "hard": hard, "part": part, "learning_rate": rate}
+            common |= {"large_step": factor, "seed": seed, "epoch": epoch, "stepped": stepped}
+            common |= {"accuracy": round(float(accuracy[i]), 5) if fine[i] else 0.0}
+            for layer in range(DEPTH):
+                found = counts[:, i, layer] if fine[i] else [pd.NA] * len(COUNTS)
+                row = {"diverged": not fine[i], "layer": layer + 1, **dict(zip(COUNTS, found))}
+                rows.append({**common, **row})
+
+    last = setting["epochs"]
+    shown = {0, 1, 2, STEP_EPOCH, last} | {10**k * m for k in range(1, 6) for m in (1, 2, 5)}
+    for epoch in range(last + 1):
+        if epoch:
+            training.epoch()
+        parts = ("step",) if epoch == STEP_EPOCH + 1 else ()
+        record(epoch, epoch > STEP_EPOCH, ("rates", "step") if epoch in shown else parts)
+        if epoch == STEP_EPOCH:
+            large.epoch()
+            record(epoch, True, ("step",))
+        progress(epoch)
+    return rows
+
+
+class Census:
+    """Counts the units of networks that are inactive and dead, and remembers who was.
+
+    Args:
+        made: the networks.
+        x, x_val: training and validation examples, (examples, inputs).
+    """
+
+    def __init__(self, made: "Networks", x: np.ndarray, x_val: np.ndarray) -> None:
+        self._x, self._x_val, self._largest = x, x_val, steepest(made.entry)
+        self._ever = np.zeros((made.n, made.depth, UNITS), bool)
+        self._back = np.zeros_like(self._ever)
+
+        @tf.function(reduce_retracing=True)
+        def steep(part: Any) -> Any:
+            return tf.stack([tf.reduce_max(layer, 1) for layer in slopes(made, part)[0]], 1)
+
+        self._steep = steep
+
+    def _steepest(self, x: np.ndarray) -> np.ndarray:
+        """Return each unit's largest slope on these examples, (n, layers, units)."""
+        parts = (self._steep(tf.constant(x[i : i + CHUNK])) for i in range(0, len(x), CHUNK))
+        return np.max([part.numpy() for part in parts], axis=0)
+
+    def take(self, fine: np.ndarray) -> np.ndarray:
+        """Count what `COUNTS` names, now: (5, n, layers). `fine` (n,): who has finite weights."""
+        seen = self._steepest(self._x_val)
+        inactive = seen <= INACTIVE * self._largest
+        dead = inactive & (self._steepest(self._x) <= INACTIVE * self._largest)
+        alive = ~dead & fine[:, None, None]
+        self._back |= self._ever & alive
+        self._ever |= dead & fine[:, None, None]
+        groups = (inactive, seen <= WEAK * self._largest, dead, self._ever, self._back)
+        return np.stack(groups).sum(axis=-1)
+
+
+def method(table: "pd.DataFrame") -> str:
+    """Say what was done."""
+    first, ordinary = table.iloc[0], table[table.part == "rates"]
+    step = table[table.part == "step"]
+    before = step[~step.stepped].epoch.max()
+    rates = listing(sorted(ordinary.learning_rate.unique()))
+    factors = listing(sorted(step.large_step.unique())[1:])
+    count = table.seed.nunique()
+    return (
+        f"Networks of {table.layer.max()} hidden layers of {first.units} units were trained on"
+        f" {first.dataset} for {table.epoch.max()} epochs by plain gradient descent in batches of"
+        f" {first.batch_size}, from {count} seed{'s' if count > 1 else ''} each, the same initial"
+        f" weights for every activation: at learning rate {rates}, and at"
+        f" {step.learning_rate.iloc[0]:g} with one step {factors} times as large after epoch"
+        f" {before}. A unit is inactive where its slope |f′(z)|, by automatic differentiation, is"
+        f" at most a millionth of the function's largest on each of {first.images} validation"
+        " images, and dead where it is so on every training image too, so that no gradient reaches"
+        " its weights; units were looked at after every epoch."
+    )
+
+
+def findings(table: "pd.DataFrame") -> list[Finding]:
+    """Judge the six claims."""
+    return [
+        _larger_rates(table),
+        _larger_steps(table),
+        _avoided(table),
+        _soft(table),
+        _come_back(table),
+        _accuracy_lost(table),
+    ]
+
+
+def _networks(table: "pd.DataFrame", name: str, end: bool = True) -> "pd.DataFrame":
+    """Return one row per network of an activation: shares of its units, over all layers.
+
+    At the last epoch, or else right after the large step. Without networks that diverged.
+    """
+    rows = table[table.activation == name]
+    here = rows.epoch == rows.epoch.max()
+    if not end:
+        here = (rows.part == "step") & rows.stepped
+        here &= rows.epoch == rows.epoch[here].min()
+    keys = ["part", "learning_rate", "large_step", "seed"]
+    kept = rows[here & ~rows.diverged].groupby(keys)
+    shares = kept.inactive.sum() / kept.units.sum()
+    return pd.DataFrame({"inactive": shares, "accuracy": kept.accuracy.first()})
+
+
+def _by(found: "pd.DataFrame", part: str, key: str) -> "pd.Series":
+    """Return the shares inactive of the seeds' networks, an array for each value of `key`."""
+    rows = found[found.index.get_level_values("part") == part]
+    return rows.groupby(key).inactive.agg(np.array)
+
+
+def _rising(shares: "pd.Series") -> str:
+    """Judge whether the mean shares rise from each to the next."""
+    steps = np.diff([each.mean() for each in shares])
+    if steps.sum() < RISE:
+        return FAILS
+    return HOLDS if steps.min() >= -DIP else IN_PART
+
+
+def _without(table: "pd.DataFrame", *names: str) -> str:
+    absent = [name for name in names if name not in set(table.activation)]
+    return f"Not among the activations: {listing(absent)}." if absent else ""
+
+
+def _larger_rates(table: "pd.DataFrame") -> Finding:
+    claim = "Units of ReLU die as training goes on, the more the larger the learning rate."
+    if _without(table, "relu"):
+        return Finding(claim, UNDECIDED, _without(table, "relu"))
+    found = _by(_networks(table, "relu"), "rates", "learning_rate")
+    if len(found) < 2:
+        return Finding(claim, UNDECIDED, "Networks stayed finite at fewer than two learning rates.")
+    told = listing(f"{percent(shares)} at rate {rate:g}" for rate, shares in found.items())
+    evidence = f"Inactive at the end, of ReLU's units: {told}."
+    return Finding(claim, _rising(found), evidence)
+
+
+def _larger_steps(table: "pd.DataFrame") -> Finding:
+    claim = "A single step that is too large kills units of ReLU, the more the larger it is."
+    if _without(table, "relu"):
+        return Finding(claim, UNDECIDED, _without(table, "relu"))
+    after, end = (
+        _by(_networks(table, "relu", end=end), "step", "large_step") for end in (False, True)
+    )
+    if len(after) < 2 or len(end) < 2:
+        return Finding(claim, UNDECIDED, "The networks did not stay finite after the large step.")
+    told = listing(
+        f"{percent(shares)} {f'with one {factor:g} times as large' if factor > 1 else 'without it'}"
+        for factor, shares in after.items()
+    )
+    evidence = (
+        f"Inactive right after the step: {told}; in the same order at the end, after ordinary"
+        f" training: {listing(map(percent, end))} of ReLU's units."
+    )
+    return Finding(claim, _rising(after), evidence)
+
+
+def _worst(table: "pd.DataFrame", name: str) -> tuple[float, str]:
+    """Return the greatest mean share inactive at the end of an activation, and where it was."""
+    found = _networks(table, name).groupby(["part", "learning_rate", "large_step"]).inactive
+    if not len(found):
+        return np.nan, "no network that stayed finite"
+    part, rate, factor = found.mean().idxmax()
+    share = float(found.mean().max())
+    where = f"rate {rate:g}" if part == "rates" else f"after a step {factor:g} times as large"
+    finite_, seeds = found.size()[part, rate, factor], table.seed.nunique()
+    where += f", {finite_} of {seeds} networks finite" if finite_ < seeds else ""
+    return share, f"{percent(share)} ({where})" if share else "0 %"
+
+
+def _infinite(table: "pd.DataFrame", name: str) -> str:
+    """Return at which learning rates all of the activation's networks became infinite."""
+    rows = table[(table.activation == name) & (table.epoch == table.epoch.max())]
+    lost = rows[rows.part == "rates"].groupby("learning_rate").diverged.all()
+    return f", all networks infinite at rate {listing(lost.index[lost])}" if lost.any() else ""
+
+
+def _avoided(table: "pd.DataFrame") -> Finding:
+    claim = "Leaky ReLU and ELU avoid dead units."
+    names = [name for name in SAID_TO_AVOID if not _without(table, name)]
+    if not names:
+        return Finding(claim, UNDECIDED, _without(table, *SAID_TO_AVOID))
+    beside = ["relu", *names] if not _without(table, "relu") else names
+    told = (f"{name} {_worst(table, name)[1]}{_infinite(table, name)}" for name in beside)
+    evidence = f"Largest share of units inactive at the end: {'; '.join(told)}."
+    return Finding(claim, _all_or_some(table, names), evidence)
+
+
+def _all_or_some(table: "pd.DataFrame", names: list[str]) -> str:
+    """Judge how many of these have at most `NONE` of their units inactive, whatever the step."""
+    good = [_worst(table, name)[0] <= NONE for name in names]
+    return HOLDS if all(good) else IN_PART if any(good) else FAILS
+
+
+def _soft(table: "pd.DataFrame") -> Finding:
+    claim = (
+        "It takes a hard saturation, a slope of exactly 0, to kill a unit: functions whose slope"
+        " only tends to 0, or not even that, keep all of theirs."
+    )
+    names = [name for name, rows in table.groupby("activation", sort=False) if not rows.hard.any()]
+    if not names:
+        return Finding(claim, UNDECIDED, "No activation without hard saturation was measured.")
+    good = [name for name in names if _worst(table, name)[0] <= NONE]
+    bad = [f"{name} {_worst(table, name)[1]}" for name in names if name not in good]
+    parts = []
+    if good:
+        parts.append(f"At most {percent(NONE)} of the units inactive at the end: {listing(good)}.")
+    if bad:
+        parts.append(f"Largest share of units inactive at the end: {'; '.join(bad)}.")
+    return Finding(claim, _all_or_some(table, names), " ".join(parts))
+
+
+def _come_back(table: "pd.DataFrame") -> Finding:
+    claim = "A dead unit of ReLU never comes back, because no gradient reaches its weights."
+    if _without(table, "relu"):
+        return Finding(claim, UNDECIDED, _without(table, "relu"))
+    rows = table[(table.activation == "relu") & (table.epoch == table.epoch.max())]
+    counts = rows[~rows.diverged].groupby("layer")[["ever_dead", "came_back"]].sum().astype(int)
+    dead, back = counts.sum()
+    if not dead:
+        return Finding(claim, UNDECIDED, "No unit of ReLU was dead at any time.")
+    share = back / dead
+    told = listing(
+        f"{row.came_back} of {row.ever_dead} in layer {layer}" for layer, row in counts.iterrows()
+    )
+    evidence = (
+        f"Of the units of ReLU that were dead at the end of an epoch, {percent(share)} were active"
+        f" at a later one: {told}. A dead unit's own weights stand still, and in layer 1 so do its"
+        " inputs, the pixels; the inputs of a higher layer move as the layers below it learn."
+    )
+    verdict = HOLDS if share <= NONE else IN_PART if counts.came_back.iloc[0] == 0 else FAILS
+    return Finding(claim, verdict, evidence)
+
+
+def _accuracy_lost(table: "pd.DataFrame") -> Finding:
+    claim = "A network many of whose ReLU units are dead is less accurate."
+    if _without(table, "relu"):
+        return Finding(claim, UNDECIDED, _without(table, "relu"))
+    found = _networks(table, "relu").groupby(["part", "learning_rate", "large_step"]).mean()
+    many, few = found[found.inactive >= MANY], found[found.inactive < MANY]
+    if many.empty or few.empty:
+        side = "more" if many.empty else "fewer"
+        text = f"No network had {side} than {percent(MANY)} of its ReLU units inactive at the end."
+        return Finding(claim, UNDECIDED, text)
+    best = few.accuracy.max()
+    costs = best - many.accuracy >= COST
+    told = listing(
+        f"{percent(row.accuracy)} with {percent(row.inactive)} inactive"
+        for _, row in many.sort_values("inactive").iterrows()
+    )
+    evidence = (
+        f"Mean accuracy at the end with fewer than {percent(MANY)} of the units inactive: up to"
+        f" {percent(best)}; with more: {told}."
+    )
+    verdict = HOLDS if costs.all() else IN_PART if costs.any() else FAILS
+    return Finding(claim, verdict, evidence)
+
+
+def figures(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+    """Draw the shares by layer, epoch and learning rate, and what a large step does."""
+    return {"": _by_rate(table, looks), "step": _by_step(table, looks)}
+
+
+def _lines(
+    axes: Any, rows: "pd.DataFrame", count: str, looks: Mapping[str, "LineLook"], last: int
+) -> None:
+    """Draw the share of units that `count` names, by epoch, up to where networks diverge."""
+    for name, mine in rows.groupby("activation", sort=False):
+        points = mine.groupby(["epoch", "stepped"])
+        shares = 100 * (points[count].sum() / points.units.sum())[~points.diverged.any()]
+        epochs = shares.index.get_level_values("epoch")
+        style = panels.artist(looks[name])
+        axes.plot(epochs, shares.to_numpy(), **style)
+        if len(shares) and epochs[-1] < last:
+            axes.plot(epochs[-1], shares.iloc[-1], "x", color=style["color"], clip_on=False)
+
+
+def _by_rate(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+    rows = table[table.part == "rates"]
+    rates, layers = (sorted(rows[key].unique()) for key in ("learning_rate", "layer"))
+    figure, axes = panels.grid(
+        len(rates) * len(layers), len(rates), row_height=1.35, sharex=True, sharey=True
+    )
+    for here, (layer, rate) in zip(axes, itertools.product(layers, rates)):
+        mine = rows[(rows.layer == layer) & (rows.learning_rate == rate)]
+        _lines(here, mine, "inactive", looks, table.epoch.max())
+        if layer == layers[0]:
+            here.set_title(f"Rate {rate:g}", loc="left")
+        if rate == rates[0]:
+            here.set_ylabel(f"Layer {layer}:\ninactive (%)")
+        if layer == layers[-1]:
+            here.set_xlabel("Epoch")
+    axes[0].set_ylim(-3, 103)
+    panels.legend(figure, looks, list(rows.activation.unique()))
+    return figure
+
+
+def _by_step(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    rows = table[(table.part == "step") & (table.large_step > 1)]
+    names, layers = list(table.activation.unique()), sorted(table.layer.unique())
+    factors = sorted(rows.large_step.unique())
+    columns = max(len(factors), len(layers))
+    figure, axes = panels.grid(
+        2 * columns, columns, row_height=max(1.9, 0.17 * len(names)), sharex="row", sharey="row"
+    )
+    top, bottom = axes[:columns], axes[columns:]
+    for here, factor in zip(top, factors):
+        _lines(here, rows[rows.large_step == factor], "dead", looks, table.epoch.max())
+        here.set_title(f"Step × {factor:g}", loc="left")
+        here.set_xlabel("Epoch")
+    top[0].set_ylabel("Dead units (%)")
+    top[0].set_ylim(-3, max(10, top[0].get_ylim()[1]))
+    for here, layer in zip(bottom, layers):
+        _revivals(here, table[table.layer == layer], names, looks)
+        here.set_title(f"Hidden layer {layer}", loc="left")
+        here.set_xlabel("Units (%)")
+    bottom[0].invert_yaxis()
+    bottom[0].set_xlim(0, max(10, bottom[0].get_xlim()[1]))
+    handles = [Line2D([], [], **panels.artist(looks[name])) for name in names]
+    handles += [Patch(color="0.5", alpha=0.4), Patch(color="0.5")]
+    labels = [*names, "dead at some time", "came back"]
+    figure.legend(handles, labels, loc="outside right upper", handlelength=2.5)
+    return figure
+
+
+def _revivals(
+    axes: Any, rows: "pd.DataFrame", names: list[str], looks: Mapping[str, "LineLook"]
+) -> None:
+    """Draw bars: the share of units that were ever dead, and in it those that came back."""
+    end = rows[(rows.epoch == rows.epoch.max()) & ~rows.diverged].groupby("activation")
+    shares = 100 * end[["ever_dead", "came_back"]].sum().div(end.units.sum(), axis=0)
+    shares = shares.reindex(names).fillna(0.0)
+    colours = [looks[name].colour for name in names]
+    axes.barh(names, shares.ever_dead, color=colours, alpha=0.4)
+    axes.barh(names, shares.came_back, color=colours)
+    axes.grid(False, axis="y")
+
+
+def _rates(value: Any) -> list[float]:
+    rates = listed("learning rates", value, lambda item: positive_number("learning rate", item))
+    return sorted(rates)
+
+
+EXPERIMENT = Experiment(
+    name="dead_units",
+    place=5,
+    title="Dead units",
+    question="How many units stop passing any gradient, and do they ever come back?",
+    measure=measure,
+    method=method,
+    findings=findings,
+    figures=figures,
+    captions={
+        "": "Share of each hidden layer's units that are inactive on every validation image, by"
+        " epoch, at each learning rate; means over seeds. A cross marks where a network became"
+        " infinite.",
+        "step": "Top: share of units that are dead, over all layers, before and after a single"
+        " large step; means over seeds. Bottom: share of units, in all networks together, that"
+        " were dead at some time (pale) and of these the ones that came back (full).",
+    },
+    options=(
+        Option("learning_rates", [0.03, 0.1, 0.3, 0.5, 1.0], _rates, "learning rates (0.03,…,1)"),
+        Option(
+            "epochs",
+            30,
+            lambda value: whole_number("epochs", value, STEP_EPOCH + 1),
+            f"epochs of training, the large step after epoch {STEP_EPOCH} (30)",
+        ),
+    ),
+    images=True,
+    seconds=20.0,
+)

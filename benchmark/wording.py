@@ -1,0 +1,37 @@
+"""How the experiments' texts put numbers and lists."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def listing(items: Iterable[Any]) -> str:
+    """Return "0.1, 0.3 and 1"; texts are taken as they are, of nothing it is "none"."""
+    texts = [item if isinstance(item, str) else f"{item:g}" for item in items]
+    *most, last = texts or ["none"]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits: "0.0123", "1.2e-9"."""
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def counted(count: float, noun: str) -> str:
+    """Return "1 step" or "12 345 steps", thousands set apart by thin spaces."""
+    text = f"{int(count):,}".replace(",", "\u202f")
+    return f"{text} {noun}" if count == 1 else f"{text} {noun}s"
+
+
+def spread(values: Any) -> str:
+    """Return mean and standard deviation, "98.7 ± 13"; of one value only that."""
+    values = np.atleast_1d(values)
+    deviation = f" ± {values.std(ddof=1):.2g}" if len(values) > 1 else ""
+    return f"{values.mean():.3g}{deviation}"
+
+
+def percent(shares: Any) -> str:
+    """Return a share, or the mean of several with their standard deviation, in percent."""
+    return f"{spread(100 * np.atleast_1d(shares))} %"
