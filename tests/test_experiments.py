@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,15 +70,16 @@ def check_words_and_pictures(name, table):
     assert findings
     for finding in findings:
         assert finding.verdict in (HOLDS, IN_PART, FAILS, UNDECIDED)
+        assert finding.claim[0].isupper()
         for text in (finding.claim, finding.evidence):
-            assert text[0].isupper() or text[0].isdigit()
             assert text.endswith(".")
-            assert "nan" not in text.lower().split()
+            assert not {"nan", "inf"} & set(re.findall(r"\w+", text))
     with figure_style("light"):
         figures = made.figures(table, report._all_looks(table, {}))
         for figure in figures.values():
             figure.canvas.draw()
-    assert set(figures) == set(made.captions)
+    assert set(figures) <= set(made.captions)
+    assert "" in figures
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -104,7 +106,7 @@ def test_works_for_a_plug_in(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("activations", [["prelu"], ["linear"], ["rrelu", "maxout"]])
+@pytest.mark.parametrize("activations", [["linear"], ["prelu", "maxout"]])
 def test_works_for_any_activations(name, activations, tmp_path):
     table = measured(tmp_path, name, activations)
     check_words_and_pictures(name, table)
