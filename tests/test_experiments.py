@@ -1,8 +1,11 @@
 """What every experiment must keep to, and the command that runs them."""
 
+import dataclasses
 import html
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -297,3 +300,49 @@ def test_status_tells_of_experiments(finished, capfd):
     assert "worked_examples" in out
     assert "complete" in out
     assert "claims" not in out
+
+
+def small_job(output):
+    words = "-m benchmark experiments worked_examples zero_centering --epochs 1 --seeds 1 --jobs 1"
+    return [sys.executable, *words.split(), "--output", str(output)]
+
+
+@pytest.mark.slow
+def test_killed_job_goes_on_with_the_next_experiment(tmp_path):
+    output, whole = tmp_path / "killed", tmp_path / "whole"
+    job = subprocess.Popen(
+        small_job(output), cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    first = next(line for line in job.stdout if ": complete" in line).split(":")[0]
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    names = {"worked_examples", "zero_centering"}
+    (second,) = names - {first}
+    tables = {name: output / "experiments" / f"{name}.csv" for name in names}
+    written = tables[first].stat().st_mtime_ns
+    assert not (output / "experiments" / f"{second}.json").exists()
+    again = subprocess.run(small_job(output), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "2 experiments, images: digits; 1 already done." in again.stdout
+    assert tables[first].stat().st_mtime_ns == written
+    subprocess.run(small_job(whole), cwd=ROOT, capture_output=True, check=True)
+    for name in names:
+        assert tables[name].read_bytes() == (whole / "experiments" / f"{name}.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_run_all_does_everything(tmp_path, monkeypatch, capfd):
+    few = {name: experiments.resolve(name) for name in ("worked_examples", "gradient_flow")}
+    small = experiments.Option("depths", [1], lambda value: value, "small")
+    rest = few["gradient_flow"].options[1:]
+    few["gradient_flow"] = dataclasses.replace(few["gradient_flow"], options=(small, *rest))
+    monkeypatch.setattr(experiments, "catalogue", lambda: few)
+    words = "--dataset digits --limit 100 --epochs 1 --seeds 1 --activations relu,mish"
+    assert cli.run_all([*words.split(), "--output", str(tmp_path)]) == 0
+    out = capfd.readouterr().out
+    assert "2 of 2 runs" in out
+    assert "2 of 2 experiments" in out
+    flow = pd.read_csv(tmp_path / "experiments" / "gradient_flow.csv")
+    assert list(flow["activation"].unique()) == [*experiments.SIX_AND_TANH, "mish"]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<figure>") == 2 + len(few["gradient_flow"].captions) + 1
+    assert all(html.escape(made.question) in page for made in few.values())
