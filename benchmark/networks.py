@@ -157,11 +157,15 @@ class Networks:
             layer.build((None, self.kernels[number - 1].shape[-1]))
         return made
 
-    def _dropout(self, number: int, rate: float) -> Any:
+    def _dropout(self, number: int, rate: float) -> list[Any]:
+        """Return one dropout layer per network, seeded as in the comparison; none without a rate.
+
+        Each network then has the same masks in any company.
+        """
         if not rate:
-            return None
+            return []
         kind = layers.AlphaDropout if self.entry.dropout == ALPHA_DROPOUT else layers.Dropout
-        return kind(rate, seed=derived_seed(self.seeds[0], DROPOUT, number))
+        return [kind(rate, seed=derived_seed(seed, DROPOUT, number)) for seed in self.seeds]
 
     def forward(self, x: Any, training: bool = False) -> Pass:
         """Compute (batch, inputs), or (n, batch, inputs) with examples of each network's own."""
@@ -173,7 +177,8 @@ class Networks:
             pre.append(z)
             h = self._activated(place, self._normalised(place, z, training), training)
             if training and self._dropouts[place]:
-                h = self._dropouts[place](h, training=True)
+                each = zip(self._dropouts[place], tf.unstack(h, self.n))
+                h = tf.stack([dropout(values, training=True) for dropout, values in each])
             post.append(h)
         return Pass(pre, post, tf.matmul(h, self.kernels[-1]) + self.biases[-1])
 

@@ -257,6 +257,15 @@ def test_dropout_keeps_the_mean(name):
     assert np.mean(off[0] & off[1]) < 0.75 * np.mean(off[0])
 
 
+@pytest.mark.parametrize("rate", [0.25, 0.05])
+def test_dropout_masks_are_those_of_the_seed_in_any_company(digits, rate):
+    x, y = digits
+    alone, beside = (made("relu", seeds=seeds, dropout=rate) for seeds in ((1,), (0, 1)))
+    for nets in (alone, beside):
+        Training(nets, x[:300], y[:300], optimizer="adam", learning_rate=0.01).epoch()
+    assert_same(arrays(beside, slice(1, 2)), arrays(alone), rtol=1e-5, atol=1e-6)
+
+
 def test_last_batch_may_be_smaller_and_examples_fewer_than_a_batch(digits):
     x, y = digits
     steps = Training(made(), x[:300], y[:300], batch_size=128).epoch()
