@@ -312,19 +312,18 @@ def rebuild(output: str | Path, style: str = "light", console: "Console | None" 
     measured = [name for name in experiments.catalogue() if name in store.measured()]
     if not recorded and not measured:
         raise RequestError(
-            f"{str(output)!r} holds no runs: give the --output folder of an earlier comparison"
+            f"{str(output)!r} holds neither runs nor experiments: give the --output folder of an"
+            " earlier command"
         )
     config.check_style(style)
     with store.lock():
-        for name in measured:
-            report.draw_experiment(store, name, style)
+        report.redraw_experiments(store, style)
         if recorded:
-            figures = report.write(store, recorded, style)
+            figures = report.write_runs(store, recorded, style)
             runs = store.table("runs.csv")
-        else:
-            report.write_page(store)
+        claims = report.write_page(store)
     with screen(console) as shown:
         if recorded:
             _show_end(shown, store, runs, figures)
         if measured:
-            show_claims(shown, store)
+            show_claims(shown, store, claims)

@@ -157,8 +157,8 @@ def _measured(api: Any, names: list[str] | None, **settings: Any) -> int:
     from benchmark import experiments
 
     tables = api.run_experiments(names, **settings)
-    wanted = names or list(experiments.catalogue())
-    return DONE if len(tables) == len(set(wanted)) else SOME_FAILED
+    wanted = {experiments.resolve(name).name for name in names or experiments.catalogue()}
+    return DONE if wanted == set(tables) else SOME_FAILED
 
 
 def _everything(options: argparse.Namespace) -> int:
@@ -245,8 +245,8 @@ _COMMANDS: dict[str, tuple[str, Callable, Sequence[Callable]]] = {
         _report,
         [_add_output, _add_style],
     ),
-    "list": ("show the activations, datasets and presets", _list, [_add_plugin]),
-    "status": ("show which runs of a folder are done", _status, [_add_output]),
+    "list": ("show the activations, datasets, presets and experiments", _list, [_add_plugin]),
+    "status": ("show which runs and experiments of a folder are done", _status, [_add_output]),
     "doctor": (
         "say what this machine offers, and why a GPU is not used",
         _doctor,
@@ -292,6 +292,10 @@ def run_all(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(parse: Callable, arguments: Sequence[str] | None, program: str) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal may lack a sign that is shown.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         command, options = parse(words)
         return command(options)
@@ -302,8 +306,12 @@ def _guarded(parse: Callable, arguments: Sequence[str] | None, program: str) -> 
         # Not --fresh: that would forget what is done.
         again = shlex.join(word for word in words if word != "--fresh")
         line = f"{_python()} {program} {again}".strip()
+        kept = "epochs" + " and experiments" * (program == "run_all.py")
         # Of runs elsewhere only the finished ones are here.
-        kept = "runs" if any(word.startswith("--scheduler") for word in words) else "epochs"
+        if any(word.startswith("--scheduler") for word in words):
+            kept = kept.replace("epochs", "runs")
+        if words[:1] == ["experiments"]:
+            kept = "experiments"
         print(f"\nInterrupted. Finished {kept} are kept; to go on: {line}", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:

@@ -203,8 +203,7 @@ def locate(name: str, data_dir: str | Path | None = None) -> Located:
         RequestError: if there is no such dataset, if it is missing from the given folder or
             damaged there, or if it can be neither found nor downloaded.
     """
-    if name not in ("auto", *CATALOGUE):
-        raise unknown("dataset", name, ("auto", *CATALOGUE))
+    check_name(name)
     # What an earlier call read may have changed on disk since.
     load.cache_clear()
     entry = CATALOGUE["mnist" if name == "auto" else name]
@@ -233,6 +232,16 @@ def locate(name: str, data_dir: str | Path | None = None) -> Located:
         " --data-dir FOLDER"
     )
     raise RequestError(". ".join([sentence, *damaged]))
+
+
+def check_name(name: str) -> None:
+    """Check the name of a dataset, "auto" included.
+
+    Raises:
+        RequestError: there is no such dataset.
+    """
+    if name not in ("auto", *CATALOGUE):
+        raise unknown("dataset", name, ("auto", *CATALOGUE))
 
 
 def whereabouts(name: str, data_dir: str | Path | None = None) -> str:

@@ -41,9 +41,12 @@ def show_status(output: str) -> None:
         RequestError: the folder holds neither.
     """
     store = Store(output)
-    runs, measured = store.run_states(), store.measured()
-    if not runs and not measured:
-        raise RequestError(f"{output!r} holds no runs: give the --output folder of a comparison")
+    runs, measured, failures = store.run_states(), store.measured(), store.failures()
+    if not (runs or measured or failures):
+        raise RequestError(
+            f"{output!r} holds neither runs nor experiments: give the --output folder of an"
+            " earlier command"
+        )
     tables = []
     if runs:
         tables.append(Table("run", "status", "epochs"))
@@ -51,11 +54,14 @@ def show_status(output: str) -> None:
             tables[-1].add_row(run, status, str(epochs))
     if measured:
         tables.append(Table("experiment", "status", "seconds"))
+        tables[-1].columns[0].overflow = "fold"
         for name in measured:
             record = store.measurement(name) or {"status": "unfinished or damaged", "seconds": ""}
             tables[-1].add_row(name, record["status"], str(record["seconds"]))
     counts = Counter(status for _, status, _ in runs)
-    _show(tables, [", ".join(f"{count} {status}" for status, count in counts.items())])
+    lines = [", ".join(f"{count} {status}" for status, count in counts.items())] if runs else []
+    lines += [f"Last attempt at {name} failed: {why}" for name, why in failures.items()]
+    _show(tables, lines)
 
 
 def show_doctor(data_dir: str | None) -> None:

@@ -64,6 +64,7 @@ def run_experiments(
     if jobs is not None:
         jobs = config.whole_number("jobs", jobs, most=1024)
     config.check_style(style)
+    datasets.check_name(dataset)
     located = data = None
     if any(made.images for made in wanted.experiments):
         located = datasets.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
@@ -75,13 +76,13 @@ def run_experiments(
     with screen(console) as shown:
         with store.lock():
             failed = _measure_missing(specs, located, jobs, store, fresh, style, shown)
-            report.write_page(store)
+            claims = report.write_page(store)
             tables = {
                 spec.experiment: store.table(f"experiments/{spec.experiment}.csv")
                 for spec in specs
                 if spec.experiment not in failed
             }
-        show_claims(shown, store)
+        show_claims(shown, store, claims)
         for name, error in failed.items():
             say(shown, f"Failed: {name}: {error} (see {store.path}/experiments/{name}.error.txt)")
     return tables
@@ -134,15 +135,13 @@ def _measure_missing(
     return failed
 
 
-def show_claims(console: "Console", store: Store) -> None:
+def show_claims(console: "Console", store: Store, claims: "pd.DataFrame") -> None:
     """Print how the claims of each experiment fared, and where the files are."""
     from rich.table import Table
 
-    from benchmark import report
-
-    claims = store.table(report.CLAIMS_TABLE)
     verdicts = list(dict.fromkeys([HOLDS, IN_PART, FAILS, *claims["verdict"]]))
-    table = Table("experiment")
+    table = Table()
+    table.add_column("experiment", overflow="fold")
     for verdict in verdicts:
         table.add_column(verdict, justify="right")
     for name, group in claims.groupby("experiment", sort=False):

@@ -11,6 +11,9 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        # While one is unpickled it has no name yet.
+        if attribute.startswith("_"):
+            raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)
 
 

@@ -20,6 +20,9 @@ from benchmark.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+# What `run_experiments` takes beside the experiments' own options.
+KEYWORDS = ("activations", "seeds", "dataset", "data_dir", "jobs", "output", "fresh", "style")
+
 
 @dataclass(frozen=True)
 class MeasurementSpec:
@@ -54,14 +57,14 @@ class Request:
     """Experiments asked for, every setting checked, before any data are looked up.
 
     `activations` and `seeds` are None where each experiment's own apply, to which the
-    activations `beside` are added.
+    activations `beside` are added; `options` are by experiment and name.
     """
 
     experiments: list[Experiment]
     activations: list[str] | None
     beside: list[str]
     seeds: list[int] | None
-    options: dict[str, Any]
+    options: dict[tuple[str, str], Any]
 
 
 def request(
@@ -87,24 +90,34 @@ def request(
     if chosen is not None:
         named = config.listed("experiments", chosen, lambda item: experiments.resolve(item).name)
         everything = [made for made in everything if made.name in named]
-    known = {option.name: option for made in everything for option in made.options}
-    converted = {}
-    for name, value in (options or {}).items():
-        if value is None:
-            continue
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    known = {option.name for made in everything for option in made.options}
+    for name in given:
         if name not in known:
-            raise _stray(name, everything, known)
-        converted[name] = known[name].convert(value)
+            raise _stray(name, everything)
     return Request(
         everything,
         None if activations is None else config.activation_list(activations),
         list(beside),
         None if seeds is None else config.seed_list(seeds),
-        converted,
+        # Of options with one name each experiment has its own rules.
+        {
+            (made.name, option.name): _converted(made, option, given[option.name])
+            for made in everything
+            for option in made.options
+            if option.name in given
+        },
     )
 
 
-def _stray(name: str, chosen: list[Experiment], known: dict[str, Option]) -> RequestError:
+def _converted(made: Experiment, option: Option, value: Any) -> Any:
+    try:
+        return option.convert(value)
+    except RequestError as error:
+        raise RequestError(f"{made.name}: {error}") from error
+
+
+def _stray(name: str, chosen: list[Experiment]) -> RequestError:
     """Return the error for an option that none of the chosen experiments has."""
     owners = [
         made.name
@@ -112,7 +125,8 @@ def _stray(name: str, chosen: list[Experiment], known: dict[str, Option]) -> Req
         if name in (option.name for option in made.options)
     ]
     if not owners:
-        return unknown("option", name, known)
+        own = {option.name for made in chosen for option in made.options}
+        return unknown("option", name, sorted({*own, *KEYWORDS}))
     asked = ", ".join(made.name for made in chosen)
     option = name.replace("_", "-")
     return RequestError(f"option '--{option}' is of {', '.join(owners)}, not of {asked}")
@@ -134,7 +148,7 @@ def _spec(wanted: Request, made: Experiment, dataset: str, data_sha256: str) -> 
         activations=tuple((name, plugins.fingerprint(resolve(name))) for name in chosen),
         seeds=tuple(seeds) if made.seeds else (),
         options=tuple(
-            (option.name, wanted.options.get(option.name, option.default))
+            (option.name, wanted.options.get((made.name, option.name), option.default))
             for option in made.options
         ),
         dataset=dataset if made.images else "",
@@ -167,7 +181,7 @@ class Measurement:
         """
         report({"run": self.name, "kind": "start"})
         try:
-            with output_into(os.devnull):
+            with Store(self.output).experiment_lock(self.name), output_into(os.devnull):
                 record = self._execute(report)
         except Exception as error:
             record = self.failed(error_line(error), traceback.format_exc())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark import statistics
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
+from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Experiment, Finding
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -40,11 +40,16 @@ _CLASSES = {HOLDS: "holds", IN_PART: "part", FAILS: "fails", UNDECIDED: "undecid
 class Section:
     """An experiment on the page; `figures` gives the captions by SVG file."""
 
-    title: str
-    question: str
+    experiment: Experiment
     method: str
     findings: list[Finding]
     figures: dict[Path, str]
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        return self.experiment.name
 
 
 def render(summary: pd.DataFrame | None, curves: list[Path], sections: list[Section]) -> str:
@@ -101,11 +106,14 @@ def _section(section: Section) -> str:
         f"<td>{html.escape(finding.evidence)}</td></tr>"
         for finding in section.findings
     ]
+    made, texts = section.experiment, (section.method, section.note)
+    told = " ".join(html.escape(text) for text in texts if text)
+    claims = f'<div class="wide"><table class="words">{"".join(lines)}</table></div>'
     return "\n".join(
         [
-            f"<h2>{html.escape(section.title)}</h2>",
-            f"<p><em>{html.escape(section.question)}</em> {html.escape(section.method)}</p>",
-            f'<div class="wide"><table class="words">{"".join(lines)}</table></div>',
+            f'<h2 id="{made.name}">{html.escape(made.title)}</h2>',
+            f"<p><em>{html.escape(made.question)}</em> {told}</p>",
+            *([claims] if section.findings else []),
             *(_figure(path, caption) for path, caption in section.figures.items()),
         ]
     )

@@ -14,8 +14,6 @@ from benchmark.plotting import WIDTH
 
 # Even in lightness, and told apart in every kind of colour vision.
 HEAT = "cividis"
-# Above and below a middle.
-TWO_SIDED = "RdBu_r"
 
 
 def grid(

@@ -1,5 +1,6 @@
 """Store → statistics → plotting → files: rebuilds tables and figures from the recorded runs."""
 
+import contextlib
 import io
 import itertools
 from pathlib import Path
@@ -9,7 +10,7 @@ import pandas as pd
 from benchmark import experiments, page, statistics
 from benchmark.activations import names, resolve
 from benchmark.config import RunSpec
-from benchmark.experiments import Experiment, Finding
+from benchmark.experiments import Experiment
 from benchmark.palette import LineLook, grey_look, look
 from benchmark.store import CLAIMS, Store
 
@@ -32,12 +33,18 @@ def write(store: Store, recorded: dict[str, RunSpec], style: str = "light") -> l
 
     Returns the paths of the runs' figures.
     """
+    figures = write_runs(store, recorded, style)
+    write_page(store)
+    return figures
+
+
+def write_runs(store: Store, recorded: dict[str, RunSpec], style: str = "light") -> list[Path]:
+    """Do as `write` does, but for report.html."""
     places = store.write_tables(recorded)
     history, runs = store.tables()
     store.write_table("summary.csv", statistics.summarise(runs))
     figures = write_figures(store, history, runs, looks(places), style)
     store.remove_figures(tuple(metric for metric, _ in FIGURES), keep=figures)
-    write_page(store)
     return figures
 
 
@@ -46,16 +53,16 @@ def write_page(store: Store) -> pd.DataFrame:
 
     Returns the claims: `experiment`, `claim`, `verdict` and `evidence`.
     """
-    measured = [_measured(store, made) for made in _experiments_in(store)]
+    told = sections(store)
     claims = pd.DataFrame(
         [
-            {"experiment": made.name, **vars(finding)}
-            for made, _, findings in measured
-            for finding in findings
+            {"experiment": section.name, **vars(finding)}
+            for section in told
+            for finding in section.findings
         ],
         columns=CLAIM_COLUMNS,
     )
-    if measured:
+    if told:
         store.write_table(CLAIMS_TABLE, claims)
     summary = store.table("summary.csv") if (store.path / "summary.csv").exists() else None
     curves = [
@@ -64,43 +71,61 @@ def write_page(store: Store) -> pd.DataFrame:
         for path in store.figures(metric)
         if path.suffix == ".svg" and summary is not None
     ]
-    store.write_text("report.html", page.render(summary, curves, _sections(store, measured)))
+    store.write_text("report.html", page.render(summary, curves, told))
     return claims
 
 
-def _experiments_in(store: Store) -> list[Experiment]:
-    there = store.measured()
-    return [made for name, made in experiments.catalogue().items() if name in there]
+def sections(store: Store) -> list[page.Section]:
+    """Return what the folder's experiments have to tell, in the order of the report.
 
-
-def _measured(store: Store, made: Experiment) -> tuple[Experiment, str, list[Finding]]:
-    table = store.table(f"experiments/{made.name}.csv")
-    return made, made.method(table), made.findings(table)
-
-
-def _sections(store: Store, measured: list[tuple[Experiment, str, list[Finding]]]) -> list:
+    A table that is damaged, or that this version cannot read, gives a section that says so.
+    """
+    there, failures = store.measured(), store.failures()
     return [
-        page.Section(
-            made.title,
-            made.question,
-            method,
-            findings,
-            {path: made.captions[_key(made, path)] for path in _drawn(store, made)},
+        _section(store, made, failures.get(name, ""))
+        for name, made in experiments.catalogue().items()
+        if name in there or name in failures
+    ]
+
+
+def _section(store: Store, made: Experiment, failure: str) -> page.Section:
+    note = f"The last attempt failed: {failure}." if failure else ""
+    if not store.measurement(made.name):
+        again = f"`python -m benchmark experiments {made.name}` makes it anew"
+        return page.Section(
+            made, "", [], {}, note or f"Its table is unfinished or damaged: {again}."
         )
-        for made, method, findings in measured
-    ]
-
-
-def _drawn(store: Store, made: Experiment) -> list[Path]:
-    return [
-        path
+    try:
+        table = store.table(f"experiments/{made.name}.csv")
+        method, findings = made.method(table), made.findings(table)
+    except Exception as error:
+        again = f"`python -m benchmark experiments {made.name} --fresh` makes it anew"
+        return page.Section(made, "", [], {}, f"Its table cannot be read ({error!r}): {again}.")
+    if note:
+        note += " This is the table of an earlier one."
+    figures = {
+        path: made.captions[key]
         for path in store.figures(made.name)
-        if path.suffix == ".svg" and _key(made, path) in made.captions
-    ]
+        if path.suffix == ".svg" and (key := _key(made, path)) in made.captions
+    }
+    return page.Section(made, method, findings, figures, note)
 
 
 def _key(made: Experiment, path: Path) -> str:
     return path.stem.removeprefix(made.name).removeprefix("-")
+
+
+def redraw_experiments(store: Store, style: str = "light") -> None:
+    """Draw the figures of all experiments anew whose tables are whole."""
+    for name in experiments.catalogue():
+        record = store.measurement(name)
+        if not record:
+            continue
+        # A table of another version: the page says so.
+        with contextlib.suppress(Exception):
+            figures = draw_experiment(store, name, style, record["places"])
+            names = [path.name for path in figures]
+            store.write_measurement(name, {**record, "style": style, "figures": names})
 
 
 def draw_experiment(
@@ -116,10 +141,9 @@ def draw_experiment(
     from benchmark.plotting import figure_style
 
     made, table = experiments.resolve(name), store.table(f"experiments/{name}.csv")
-    places = places or (store.measurement(name) or {}).get("places", {})
     paths = []
     with figure_style(style):
-        drawn = made.figures(table, _all_looks(table, places))
+        drawn = made.figures(table, _all_looks(table, places or {}))
         for key, figure in drawn.items():
             formats = {ending: _rendered(figure, ending) for ending in ("png", "svg")}
             paths += store.write_figure(f"{name}-{key}" if key else name, formats)

@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import itertools
 import logging
 import os
 import queue
@@ -130,6 +131,8 @@ class DaskWorkers(abc.ABC):
 
     _client: Any
     _topic: str
+    # How many tasks are with Dask at a time; None: all.
+    _ahead: int | None = None
 
     def check(self, entries: bytes, spec: RunSpec) -> list[str]:
         """Check the user's activations in a worker; see `check_entries`."""
@@ -155,11 +158,16 @@ class DaskWorkers(abc.ABC):
         """
         arrivals: queue.Queue = queue.Queue()
         self._client.subscribe_topic(self._topic, lambda event: arrivals.put(event[1]))
-        waiting = {}
-        for place, task in enumerate(tasks):
-            future = self._start(task, place)
-            waiting[future.key] = (task, future)
-            future.add_done_callback(lambda done: arrivals.put(done))
+        waiting, to_come = {}, iter(enumerate(tasks))
+
+        def start_next() -> None:
+            for place, task in itertools.islice(to_come, 1):
+                future = self._start(task, place)
+                waiting[future.key] = (task, future)
+                future.add_done_callback(lambda done: arrivals.put(done))
+
+        for _ in range(self._ahead or len(tasks)):
+            start_next()
         while waiting:
             try:
                 # Bounded, so that Ctrl-C is heard on every system.
@@ -172,6 +180,7 @@ class DaskWorkers(abc.ABC):
             task, future = waiting.pop(arrival.key)
             if future.cancelled():
                 raise SchedulerLostError(_SCHEDULER_LOST)
+            start_next()
             yield self._record(task, future)
             future.release()
 
@@ -222,8 +231,6 @@ class LocalWorkers(DaskWorkers):
 
         settings = {
             "distributed.scheduler.allowed-failures": LOST_WORKERS - 1,
-            # A run waits at the scheduler, not at a worker whose death would count against it.
-            "distributed.scheduler.worker-saturation": 1.0,
             "distributed.comm.timeouts.connect": "60s",
         }
         self._stack.enter_context(dask.config.set(settings))
@@ -242,12 +249,13 @@ class LocalWorkers(DaskWorkers):
             )
         )
         self._client = self._stack.enter_context(Client(self._cluster))
+        # A task waits here: one that waits at a worker would be counted among what killed it.
+        self._ahead = jobs
 
     def _check(self, entries: bytes, spec: RunSpec) -> Any:
         return self._client.submit(check_entries, entries, spec, pure=False)
 
     def _start(self, task: Task, place: int) -> Any:
-        # One large group of tasks: of such a one a worker is sent no more than it can begin.
         key = f"{TOPIC}-{task.name}"
         return self._client.submit(_execute_on_worker, task, key=key, pure=False, priority=-place)
 

@@ -385,6 +385,27 @@ class Store:
         write_sealed(self._experiment(name, "json"), {**record, "checksum": checksum})
         self._experiment(name, "error.txt").unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def experiment_lock(self, name: str, seconds: float = 120) -> Iterator[None]:
+        """Hold an experiment's files, against a worker left over from a killed command.
+
+        Raises:
+            filelock.Timeout: another process held them all the time.
+        """
+        from filelock import FileLock
+
+        self._experiment(name, "csv").parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "experiments" / f".{name}.lock", timeout=seconds):
+            yield
+
+    def failures(self) -> dict[str, str]:
+        """Return why the last attempt at an experiment failed, one line each, by name."""
+        texts = (self.path / "experiments").glob("*.error.txt")
+        return {
+            path.name.removesuffix(".error.txt"): path.read_text(errors="replace").split("\n")[0]
+            for path in sorted(texts)
+        }
+
     def write_failure(self, name: str, text: str) -> None:
         """Write what an experiment that failed left to read; its last table stays."""
         self._experiment(name, "csv").parent.mkdir(parents=True, exist_ok=True)

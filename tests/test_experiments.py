@@ -3,8 +3,10 @@
 import dataclasses
 import html
 import json
+import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from benchmark import cli, datasets, experiments, measuring, report
 from benchmark.activations import register_activation, resolve
 from benchmark.errors import RequestError
 from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.lazy import Lazy
 from benchmark.plotting import figure_style
 from benchmark.store import Store
 
@@ -180,6 +183,8 @@ BAD = {
     "depths": (["gradient_flow", "--depths", "3,x"], "'x'"),
     "stray": (["cost", "--depths", "3"], "option '--depths' is of gradient_flow"),
     "dataset": (["dead_units", "--dataset", "mnits"], "did you mean mnist"),
+    "unneeded dataset": (["cost", "--dataset", "mnits"], "did you mean mnist"),
+    "one of several": (["dead_units", "zero_centering", "--epochs", "3"], "dead_units: epochs '3'"),
     "style": (["cost", "--style", "blue"], "unknown style 'blue'"),
     "jobs": (["cost", "--jobs", "none"], "jobs 'none'"),
 }
@@ -291,7 +296,7 @@ def test_failure_keeps_the_earlier_table(finished, monkeypatch, tmp_path):
 
 def test_report_needs_something(tmp_path, capfd):
     assert cli.main(["report", "--output", str(tmp_path)]) == 2
-    assert "holds no runs" in capfd.readouterr().err
+    assert "holds neither runs nor experiments" in capfd.readouterr().err
 
 
 def test_status_tells_of_experiments(finished, capfd):
@@ -346,3 +351,84 @@ def test_run_all_does_everything(tmp_path, monkeypatch, capfd):
     page = (tmp_path / "report.html").read_text()
     assert page.count("<figure>") == 2 + len(few["gradient_flow"].captions) + 1
     assert all(html.escape(made.question) in page for made in few.values())
+
+
+def test_each_experiment_converts_its_own_option():
+    specs = wanted(["gradient_flow", "initialization"], options={"depths": "4,1"})
+    assert dict(specs["gradient_flow"].options)["depths"] == [1, 4]
+    with pytest.raises(RequestError, match="initialization: "):
+        wanted(None, options={"depths": "60"})
+
+
+def test_options_of_python_users():
+    with pytest.raises(RequestError, match="did you mean activations"):
+        measuring.request("cost", options={"activation": "relu"})
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("a,b\n1,2\n", "cannot be read"),
+        ("", "unfinished or damaged"),
+        (None, "unfinished or damaged"),
+    ],
+)
+def test_table_of_no_use_is_told_of(copied, content, told, capfd):
+    table = copied / "experiments" / "worked_examples.csv"
+    kept = table.read_text()
+    table.write_text(kept[: len(kept) // 2] if content is None else content)
+    if told == "cannot be read":
+        # As another version would have left it.
+        store = Store(copied)
+        record = json.loads((copied / "experiments" / "worked_examples.json").read_text())
+        del record["seal"]
+        store.write_measurement("worked_examples", record)
+    assert cli.main(["report", "--output", str(copied)]) == 0
+    assert capfd.readouterr().err == ""
+    page = (copied / "report.html").read_text()
+    assert told in page
+    assert "makes it anew" in page
+
+
+def test_style_is_that_of_the_last_command(copied):
+    figure = copied / "figures" / "worked_examples.png"
+    light = figure.read_bytes()
+    assert cli.main(["report", "--output", str(copied), "--style", "dark"]) == 0
+    assert figure.read_bytes() != light
+    assert run(copied, "worked-examples", "worked_examples") == 0
+    assert figure.read_bytes() == light
+
+
+def test_everything_failed(tmp_path, capfd):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import tensorflow as tf\nfrom benchmark import register_activation\n"
+        "@register_activation\ndef narrow(x):\n"
+        "    if x.dtype == tf.float64:\n        raise TypeError('no double')\n    return x\n"
+    )
+    output = tmp_path / "out"
+    assert run(output, "worked_examples", "--activations", "narrow", "--plugin", plugin) == 1
+    out = capfd.readouterr().out
+    assert "Failed: worked_examples: TypeError: no double" in out
+    assert cli.main(["status", "--output", str(output)]) == 0
+    assert "Last attempt at worked_examples failed: TypeError: no double" in capfd.readouterr().out
+    assert "The last attempt failed: TypeError" in (output / "report.html").read_text()
+
+
+def test_help_where_the_terminal_knows_ascii_only():
+    words = [sys.executable, "-m", "benchmark", "experiments", "--help"]
+    narrow = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    done = subprocess.run(words, cwd=ROOT, env=narrow, capture_output=True, check=True)
+    assert b"--depths" in done.stdout
+
+
+def test_lazy_module_can_travel():
+    import cloudpickle
+
+    assert cloudpickle.loads(cloudpickle.dumps(Lazy("math"))).pi == math.pi
