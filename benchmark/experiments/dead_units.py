@@ -33,10 +33,11 @@ from benchmark.experiments import (
     Finding,
     Option,
     Setting,
+    agreed,
 )
 from benchmark.lazy import networks, panels, pd, tf
 from benchmark.slopes import finite, is_hard, slopes, steepest
-from benchmark.wording import listing, percent
+from benchmark.wording import counted, listing, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,10 @@ CHUNK = 2000
 # The rules of the verdicts, as shares of the units unless said otherwise: RISE is what counts as
 # more, DIP as not less; NONE is as good as no unit; MANY dead units should COST that much accuracy.
 RISE, DIP, NONE, MANY, COST = 0.1, 0.02, 0.01, 0.25, 0.02
+# A network works from that accuracy on; below, it is wrecked as a whole.
+WORKS = 0.5
 SAID_TO_AVOID = ("leaky_relu", "elu")
+CONDITION = ["part", "learning_rate", "large_step"]
 
 
 def measure(setting: Setting) -> "pd.DataFrame":
@@ -166,16 +170,17 @@ def method(table: "pd.DataFrame") -> str:
     rates = listing(sorted(ordinary.learning_rate.unique()))
     factors = listing(sorted(step.large_step.unique())[1:])
     count = table.seed.nunique()
+    error = " ± is the standard deviation over networks." if count > 1 else ""
     return (
         f"Networks of {table.layer.max()} hidden layers of {first.units} units were trained on"
         f" {first.dataset} for {table.epoch.max()} epochs by plain gradient descent in batches of"
-        f" {first.batch_size}, from {count} seed{'s' if count > 1 else ''} each, the same initial"
-        f" weights for every activation: at learning rate {rates}, and at"
+        f" {first.batch_size}, from {counted(count, 'seed')} each, the same initial weights for"
+        f" every activation: at learning rate {rates}, and at"
         f" {step.learning_rate.iloc[0]:g} with one step {factors} times as large after epoch"
         f" {before}. A unit is inactive where its slope |f′(z)|, by automatic differentiation, is"
         f" at most a millionth of the function's largest on each of {first.images} validation"
         " images, and dead where it is so on every training image too, so that no gradient reaches"
-        " its weights; units were looked at after every epoch."
+        f" its weights; units were looked at after every epoch.{error}"
     )
 
 
@@ -191,20 +196,32 @@ def findings(table: "pd.DataFrame") -> list[Finding]:
     ]
 
 
-def _networks(table: "pd.DataFrame", name: str, end: bool = True) -> "pd.DataFrame":
+def _every(table: "pd.DataFrame", name: str, when: str = "end") -> "pd.DataFrame":
     """Return one row per network of an activation: shares of its units, over all layers.
 
-    At the last epoch, or else right after the large step. Without networks that diverged.
+    At the "start", "after" the large step, or at the "end". One that `diverged` has none inactive.
     """
     rows = table[table.activation == name]
-    here = rows.epoch == rows.epoch.max()
-    if not end:
+    here = rows.epoch == (rows.epoch.min() if when == "start" else rows.epoch.max())
+    if when == "after":
         here = (rows.part == "step") & rows.stepped
         here &= rows.epoch == rows.epoch[here].min()
-    keys = ["part", "learning_rate", "large_step", "seed"]
-    kept = rows[here & ~rows.diverged].groupby(keys)
-    shares = kept.inactive.sum() / kept.units.sum()
-    return pd.DataFrame({"inactive": shares, "accuracy": kept.accuracy.first()})
+    kept = rows[here].groupby([*CONDITION, "seed"])
+    shares = {"inactive": kept.inactive.sum() / kept.units.sum()}
+    return pd.DataFrame(shares | {key: kept[key].first() for key in ("accuracy", "diverged")})
+
+
+def _networks(table: "pd.DataFrame", name: str, when: str = "end") -> "pd.DataFrame":
+    """Return the rows of `_every` without the networks that diverged."""
+    found = _every(table, name, when)
+    return found[~found.diverged]
+
+
+def _distinct(found: "pd.DataFrame") -> "pd.DataFrame":
+    """Leave out networks without a large step that ordinary training has already."""
+    part, rate, factor = (found.index.get_level_values(key) for key in CONDITION)
+    again = (part == "step") & (factor == 1) & rate.isin(rate[part == "rates"])
+    return found[~again]
 
 
 def _by(found: "pd.DataFrame", part: str, key: str) -> "pd.Series":
@@ -223,19 +240,26 @@ def _rising(shares: "pd.Series") -> str:
 
 def _without(table: "pd.DataFrame", *names: str) -> str:
     absent = [name for name in names if name not in set(table.activation)]
-    return f"Not among the activations: {listing(absent)}." if absent else ""
+    return f"The table lacks {listing(absent)}." if absent else ""
 
 
 def _larger_rates(table: "pd.DataFrame") -> Finding:
     claim = "Units of ReLU die as training goes on, the more the larger the learning rate."
     if _without(table, "relu"):
         return Finding(claim, UNDECIDED, _without(table, "relu"))
-    found = _by(_networks(table, "relu"), "rates", "learning_rate")
+    end = _networks(table, "relu")
+    start = _networks(table, "relu", "start").loc[end.index]
+    found, before = (_by(networks, "rates", "learning_rate") for networks in (end, start))
     if len(found) < 2:
         return Finding(claim, UNDECIDED, "Networks stayed finite at fewer than two learning rates.")
+    died = [found[rate].mean() > before[rate].mean() for rate in found.index]
     told = listing(f"{percent(shares)} at rate {rate:g}" for rate, shares in found.items())
-    evidence = f"Inactive at the end, of ReLU's units: {told}."
-    return Finding(claim, _rising(found), evidence)
+    starts = start[~start.index.get_level_values("seed").duplicated()].inactive
+    evidence = (
+        f"Inactive before training, of ReLU's units: {percent(starts)}; at the end: {told}, so"
+        f" more than before at {sum(died)} of {counted(len(died), 'rate')}."
+    )
+    return Finding(claim, agreed([*died, _rising(found) == HOLDS]), evidence)
 
 
 def _larger_steps(table: "pd.DataFrame") -> Finding:
@@ -243,7 +267,7 @@ def _larger_steps(table: "pd.DataFrame") -> Finding:
     if _without(table, "relu"):
         return Finding(claim, UNDECIDED, _without(table, "relu"))
     after, end = (
-        _by(_networks(table, "relu", end=end), "step", "large_step") for end in (False, True)
+        _by(_networks(table, "relu", when), "step", "large_step") for when in ("after", "end")
     )
     if len(after) < 2 or len(end) < 2:
         return Finding(claim, UNDECIDED, "The networks did not stay finite after the large step.")
@@ -258,41 +282,97 @@ def _larger_steps(table: "pd.DataFrame") -> Finding:
     return Finding(claim, _rising(after), evidence)
 
 
-def _worst(table: "pd.DataFrame", name: str) -> tuple[float, str]:
-    """Return the greatest mean share inactive at the end of an activation, and where it was."""
-    found = _networks(table, name).groupby(["part", "learning_rate", "large_step"]).inactive
-    if not len(found):
-        return np.nan, "no network that stayed finite"
-    part, rate, factor = found.mean().idxmax()
-    share = float(found.mean().max())
-    where = f"rate {rate:g}" if part == "rates" else f"after a step {factor:g} times as large"
-    finite_, seeds = found.size()[part, rate, factor], table.seed.nunique()
-    where += f", {finite_} of {seeds} networks finite" if finite_ < seeds else ""
-    return share, f"{percent(share)} ({where})" if share else "0 %"
+def _where(part: str, rate: float, factor: float) -> str:
+    return f"at rate {rate:g}" if factor == 1 else f"after a step {factor:g} times as large"
 
 
-def _infinite(table: "pd.DataFrame", name: str) -> str:
-    """Return at which learning rates all of the activation's networks became infinite."""
-    rows = table[(table.activation == name) & (table.epoch == table.epoch.max())]
-    lost = rows[rows.part == "rates"].groupby("learning_rate").diverged.all()
-    return f", all networks infinite at rate {listing(lost.index[lost])}" if lost.any() else ""
+def _places(conditions: list[tuple[str, float, float]]) -> str:
+    """Return "at rate 0.1 and 0.3 and after a step 10 times as large"."""
+    rates = sorted({rate for _, rate, factor in conditions if factor == 1})
+    factors = sorted({factor for _, _, factor in conditions if factor > 1})
+    told = [f"at rate {listing(rates)}"] if rates else []
+    told += [f"after a step {listing(factors)} times as large"] if factors else []
+    return " and ".join(told)
+
+
+def _finite_conditions(table: "pd.DataFrame", *names: str) -> list[tuple[str, float, float]]:
+    """Return the conditions in which all networks of all these activations stayed finite."""
+    kept = []
+    for name in names:
+        lost = _distinct(_every(table, name)).groupby(CONDITION).diverged.any()
+        kept.append(set(lost.index[~lost]))
+    return sorted(set.intersection(*kept))
+
+
+def _infinite(table: "pd.DataFrame", names: list[str]) -> str:
+    """Return how many networks of these activations became infinite, and where; "" if none."""
+    told = []
+    for name in names:
+        lost = _distinct(_every(table, name)).groupby(CONDITION).diverged.agg(["sum", "size"])
+        lost = lost[lost["sum"] > 0].itertuples()
+        places = [f"{count} of {of} {_where(*condition)}" for condition, count, of in lost]
+        told += [f"{name} {listing(places)}"] if places else []
+    return f" Networks that became infinite: {'; '.join(told)}." if told else ""
+
+
+def _worst(found: "pd.DataFrame") -> tuple[float, "pd.DataFrame"]:
+    """Return the greatest mean share inactive of the conditions, and the networks of that one."""
+    means = found.groupby(CONDITION).inactive.mean()
+    return float(means.max()), found.xs(means.idxmax(), level=CONDITION, drop_level=False)
+
+
+def _deaths(
+    table: "pd.DataFrame", name: str, conditions: list[tuple[str, float, float]]
+) -> tuple[list[bool], str, str]:
+    """Judge whether an activation has at most `NONE` of its units inactive at the end.
+
+    Returns whether in all its networks and in those that work (where there are any), and the
+    largest share inactive of both in words.
+    """
+    found = _networks(table, name)
+    found = found[found.index.droplevel("seed").isin(conditions)]
+    share, there = _worst(found)
+    hit = there[there.inactive > NONE]
+    told = f"{name} {percent(there.inactive) if share else '0 %'}"
+    if len(hit):
+        told += (
+            f" ({_where(*there.index[0][:3])}, in {len(hit)} of {counted(len(there), 'network')},"
+            f" accuracy {_range(hit.accuracy)})"
+        )
+    working = found[found.accuracy >= WORKS]
+    if working.empty:
+        return [share <= NONE], told, f"{name} has none"
+    least = _worst(working)[0]
+    return [share <= NONE, least <= NONE], told, f"{name} {percent(least)}"
 
 
 def _avoided(table: "pd.DataFrame") -> Finding:
     claim = "Leaky ReLU and ELU avoid dead units."
     names = [name for name in SAID_TO_AVOID if not _without(table, name)]
+    absent = _without(table, *SAID_TO_AVOID)
     if not names:
-        return Finding(claim, UNDECIDED, _without(table, *SAID_TO_AVOID))
-    beside = ["relu", *names] if not _without(table, "relu") else names
-    told = (f"{name} {_worst(table, name)[1]}{_infinite(table, name)}" for name in beside)
-    evidence = f"Largest share of units inactive at the end: {'; '.join(told)}."
-    return Finding(claim, _all_or_some(table, names), evidence)
+        return Finding(claim, UNDECIDED, absent)
+    beside = names if _without(table, "relu") else ["relu", *names]
+    conditions = _finite_conditions(table, *beside)
+    if not conditions:
+        text = f"In no condition did all networks with {listing(beside)} stay finite."
+        return Finding(claim, UNDECIDED, text + _infinite(table, beside))
+    found = {name: _deaths(table, name, conditions) for name in beside}
+    evidence = (
+        f"Largest share of units inactive at the end where all networks with {listing(beside)}"
+        f" stayed finite ({_places(conditions)}):"
+        f" {'; '.join(told for _, told, _ in found.values())}. {_working(found)}"
+        f"{_infinite(table, beside)} {absent}"
+    ).rstrip()
+    return Finding(claim, agreed(part for name in names for part in found[name][0]), evidence)
 
 
-def _all_or_some(table: "pd.DataFrame", names: list[str]) -> str:
-    """Judge how many of these have at most `NONE` of their units inactive, whatever the step."""
-    good = [_worst(table, name)[0] <= NONE for name in names]
-    return HOLDS if all(good) else IN_PART if any(good) else FAILS
+def _working(found: Mapping[str, tuple[list[bool], str, str]]) -> str:
+    """Return the sentence on the networks that work, of what `_deaths` says by activation."""
+    return (
+        f"A network below an accuracy of {percent(WORKS)} counts as wrecked as a whole; in the"
+        f" others the largest share is: {listing(told for _, _, told in found.values())}."
+    )
 
 
 def _soft(table: "pd.DataFrame") -> Finding:
@@ -303,60 +383,113 @@ def _soft(table: "pd.DataFrame") -> Finding:
     names = [name for name, rows in table.groupby("activation", sort=False) if not rows.hard.any()]
     if not names:
         return Finding(claim, UNDECIDED, "No activation without hard saturation was measured.")
-    good = [name for name in names if _worst(table, name)[0] <= NONE]
-    bad = [f"{name} {_worst(table, name)[1]}" for name in names if name not in good]
-    parts = []
+    # One unit killed refutes it: each activation is judged wherever its own networks are finite.
+    places = {name: _finite_conditions(table, name) for name in names}
+    found = {name: _deaths(table, name, where) for name, where in places.items() if where}
+    if not found:
+        text = f"In no condition did all networks of one of {listing(names)} stay finite."
+        return Finding(claim, UNDECIDED, text + _infinite(table, names))
+    good = [name for name in found if all(found[name][0])]
+    bad = {name: said for name, said in found.items() if name not in good}
+    parts = [
+        "Share of units inactive at the end where all networks of an activation stayed finite:"
+    ]
     if good:
-        parts.append(f"At most {percent(NONE)} of the units inactive at the end: {listing(good)}.")
+        parts.append(f"at most {percent(NONE)} with {listing(good)}{';' if bad else '.'}")
     if bad:
-        parts.append(f"Largest share of units inactive at the end: {'; '.join(bad)}.")
-    return Finding(claim, _all_or_some(table, names), " ".join(parts))
+        parts.append(f"at worst {'; '.join(told for _, told, _ in bad.values())}. {_working(bad)}")
+    verdict = agreed(part for judged, _, _ in found.values() for part in judged)
+    return Finding(claim, verdict, " ".join(parts) + _infinite(table, names))
 
 
 def _come_back(table: "pd.DataFrame") -> Finding:
     claim = "A dead unit of ReLU never comes back, because no gradient reaches its weights."
     if _without(table, "relu"):
         return Finding(claim, UNDECIDED, _without(table, "relu"))
-    rows = table[(table.activation == "relu") & (table.epoch == table.epoch.max())]
-    counts = rows[~rows.diverged].groupby("layer")[["ever_dead", "came_back"]].sum().astype(int)
+    rows = _ordinary_ends(table)
+    rows = rows[rows.activation == "relu"]
+    counts = rows.groupby("layer")[["ever_dead", "came_back"]].sum().astype(int)
     dead, back = counts.sum()
     if not dead:
         return Finding(claim, UNDECIDED, "No unit of ReLU was dead at any time.")
     share = back / dead
     told = listing(
-        f"{row.came_back} of {row.ever_dead} in layer {layer}" for layer, row in counts.iterrows()
+        f"{row.came_back:,} of {row.ever_dead:,} in layer {layer}".replace(",", "\u202f")
+        for layer, row in counts.iterrows()
     )
+    count = len(rows) // rows.layer.nunique()
     evidence = (
-        f"Of the units of ReLU that were dead at the end of an epoch, {percent(share)} were active"
-        f" at a later one: {told}. A dead unit's own weights stand still, and in layer 1 so do its"
+        f"In {counted(count, 'network')} without a large step, {percent(share)} of the units of"
+        " ReLU that were dead at the end of an epoch were active at a later one:"
+        f" {told}. A dead unit's own weights stand still, and in layer 1 so do its"
         " inputs, the pixels; the inputs of a higher layer move as the layers below it learn."
     )
     verdict = HOLDS if share <= NONE else IN_PART if counts.came_back.iloc[0] == 0 else FAILS
     return Finding(claim, verdict, evidence)
 
 
+def _ordinary_ends(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the last epoch's rows of the finite networks of ordinary training.
+
+    The networks of the large step share their first epochs: their units would count repeatedly.
+    """
+    last = table.epoch == table.epoch.max()
+    return table[last & (table.part == "rates") & ~table.diverged]
+
+
 def _accuracy_lost(table: "pd.DataFrame") -> Finding:
     claim = "A network many of whose ReLU units are dead is less accurate."
     if _without(table, "relu"):
         return Finding(claim, UNDECIDED, _without(table, "relu"))
-    found = _networks(table, "relu").groupby(["part", "learning_rate", "large_step"]).mean()
+    networks = _networks(table, "relu")
+    found = _distinct(networks)
     many, few = found[found.inactive >= MANY], found[found.inactive < MANY]
     if many.empty or few.empty:
         side = "more" if many.empty else "fewer"
         text = f"No network had {side} than {percent(MANY)} of its ReLU units inactive at the end."
         return Finding(claim, UNDECIDED, text)
-    best = few.accuracy.max()
-    costs = best - many.accuracy >= COST
-    told = listing(
-        f"{percent(row.accuracy)} with {percent(row.inactive)} inactive"
-        for _, row in many.sort_values("inactive").iterrows()
-    )
+    costs, told = _at_equal_rate(networks)
+    # Less accurate than any with few: all of them, or at least some.
+    worse = many.accuracy < few.accuracy.min()
     evidence = (
-        f"Mean accuracy at the end with fewer than {percent(MANY)} of the units inactive: up to"
-        f" {percent(best)}; with more: {told}."
+        f"Accuracy at the end of the {counted(len(few), 'network')} with fewer than"
+        f" {percent(MANY)} of the ReLU units inactive: {_range(few.accuracy)}; of the"
+        f" {counted(len(many), 'network')} with more: {_range(many.accuracy)}.{told}"
     )
-    verdict = HOLDS if costs.all() else IN_PART if costs.any() else FAILS
-    return Finding(claim, verdict, evidence)
+    return Finding(claim, agreed([worse.all(), worse.any(), *costs]), evidence)
+
+
+def _range(shares: "pd.Series") -> str:
+    """Return "90 to 95 %"."""
+    low, high = (percent(share) for share in (shares.min(), shares.max()))
+    return low if low == high else f"{low.removesuffix(' %')} to {high}"
+
+
+def _at_equal_rate(networks: "pd.DataFrame") -> tuple[list[bool], str]:
+    """Judge which large steps that leave `MANY` units inactive cost accuracy, and tell of it.
+
+    Against the networks without a large step, so that the learning rate is not what differs.
+    """
+    step = networks[networks.index.get_level_values("part") == "step"]
+    factors = step.index.get_level_values("large_step")
+    control = step[factors == 1]
+    if not control.inactive.mean() < MANY:
+        return [], ""
+    costs, told = [], []
+    for factor, rows in step[factors > 1].groupby("large_step"):
+        if rows.inactive.mean() >= MANY:
+            costs.append(control.accuracy.mean() - rows.accuracy.mean() >= COST)
+            told.append(
+                f"{percent(rows.accuracy)} after a step {factor:g} times as large, which left"
+                f" {percent(rows.inactive)} inactive"
+            )
+    if not told:
+        return [], ""
+    rate = step.index.get_level_values("learning_rate")[0]
+    return costs, (
+        f" At one learning rate, {rate:g}: {listing(told)}, against {percent(control.accuracy)}"
+        f" without it, with {percent(control.inactive)} inactive."
+    )
 
 
 def figures(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
@@ -367,13 +500,21 @@ def figures(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str,
 def _lines(
     axes: Any, rows: "pd.DataFrame", count: str, looks: Mapping[str, "LineLook"], last: int
 ) -> None:
-    """Draw the share of units that `count` names, by epoch, up to where networks diverge."""
-    for name, mine in rows.groupby("activation", sort=False):
-        points = mine.groupby(["epoch", "stepped"])
+    """Draw the share of units that `count` names, by epoch, up to where networks diverge.
+
+    Each line has its marker at an epoch of its own: lines lie on one another, at 0 above all.
+    """
+    names = list(rows.activation.unique())
+    for place, name in enumerate(names):
+        points = rows[rows.activation == name].groupby(["epoch", "stepped"])
         shares = 100 * (points[count].sum() / points.units.sum())[~points.diverged.any()]
         epochs = shares.index.get_level_values("epoch")
         style = panels.artist(looks[name])
         axes.plot(epochs, shares.to_numpy(), **style)
+        at = last * (place + 0.5) / len(names)
+        if len(shares) and at <= epochs[-1]:
+            marker = {"marker": looks[name].marker, "color": style["color"], "markersize": 4}
+            axes.plot(at, np.interp(at, epochs, shares), linestyle="", zorder=3, **marker)
         if len(shares) and epochs[-1] < last:
             axes.plot(epochs[-1], shares.iloc[-1], "x", color=style["color"], clip_on=False)
 
@@ -394,7 +535,7 @@ def _by_rate(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure"
         if layer == layers[-1]:
             here.set_xlabel("Epoch")
     axes[0].set_ylim(-3, 103)
-    panels.legend(figure, looks, list(rows.activation.unique()))
+    panels.legend(figure, looks, list(rows.activation.unique()), markers=True)
     return figure
 
 
@@ -416,13 +557,16 @@ def _by_step(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure"
         here.set_xlabel("Epoch")
     top[0].set_ylabel("Dead units (%)")
     top[0].set_ylim(-3, max(10, top[0].get_ylim()[1]))
+    ends = _ordinary_ends(table)
     for here, layer in zip(bottom, layers):
-        _revivals(here, table[table.layer == layer], names, looks)
+        _revivals(here, ends[ends.layer == layer], names, looks)
         here.set_title(f"Hidden layer {layer}", loc="left")
         here.set_xlabel("Units (%)")
     bottom[0].invert_yaxis()
     bottom[0].set_xlim(0, max(10, bottom[0].get_xlim()[1]))
-    handles = [Line2D([], [], **panels.artist(looks[name])) for name in names]
+    handles = [
+        Line2D([], [], **panels.artist(looks[name]), marker=looks[name].marker) for name in names
+    ]
     handles += [Patch(color="0.5", alpha=0.4), Patch(color="0.5")]
     labels = [*names, "dead at some time", "came back"]
     figure.legend(handles, labels, loc="outside right upper", handlelength=2.5)
@@ -433,7 +577,7 @@ def _revivals(
     axes: Any, rows: "pd.DataFrame", names: list[str], looks: Mapping[str, "LineLook"]
 ) -> None:
     """Draw bars: the share of units that were ever dead, and in it those that came back."""
-    end = rows[(rows.epoch == rows.epoch.max()) & ~rows.diverged].groupby("activation")
+    end = rows.groupby("activation")
     shares = 100 * end[["ever_dead", "came_back"]].sum().div(end.units.sum(), axis=0)
     shares = shares.reindex(names).fillna(0.0)
     colours = [looks[name].colour for name in names]
@@ -458,11 +602,13 @@ EXPERIMENT = Experiment(
     figures=figures,
     captions={
         "": "Share of each hidden layer's units that are inactive on every validation image, by"
-        " epoch, at each learning rate; means over seeds. A cross marks where a network became"
-        " infinite.",
+        " epoch, at each learning rate; means over seeds. Each line has one marker, at an epoch of"
+        " its own, to tell apart lines that lie on one another; a cross marks where a network"
+        " became infinite.",
         "step": "Top: share of units that are dead, over all layers, before and after a single"
-        " large step; means over seeds. Bottom: share of units, in all networks together, that"
-        " were dead at some time (pale) and of these the ones that came back (full).",
+        " large step; means over seeds. Bottom: share of units, in the networks without a large"
+        " step at all learning rates together, that were dead at some time (pale) and of these the"
+        " ones that came back (full).",
     },
     options=(
         Option("learning_rates", [0.03, 0.1, 0.3, 0.5, 1.0], _rates, "learning rates (0.03,…,1)"),

@@ -45,9 +45,10 @@ UNITS, BATCH_SIZE, IMAGES = 64, 10, 300
 FLAT = 0.05
 MEASURED = ("mean", "sd", "p98", "slope", "saturated", "left", "right")
 # The rules of the verdicts: sigmoid's outputs are "at 0" below AT_ZERO, "quickly" within EARLY
-# epochs, "for long" for SLOW; a layer has begun to saturate at a share of ONSET; a network has
-# LEARNED from that accuracy on; GROWTH is what counts as a rise of a share.
-AT_ZERO, EARLY, SLOW = 0.1, 10, 10
+# epochs, "for long" for SLOW; a layer is saturated where that is true of HALF of its outputs, and
+# has begun to be at a share of ONSET; a network has LEARNED from that accuracy on; GROWTH is what
+# counts as a rise of a share.
+AT_ZERO, EARLY, SLOW, HALF = 0.1, 10, 10, 0.5
 ONSET, LEARNED, GROWTH = 0.05, 0.5, 0.05
 CLASSICAL = ("sigmoid", "tanh", "softsign")
 
@@ -82,7 +83,8 @@ def _rows(
     x_val, y_val = setting.pixels("val", standardised=True), setting.labels("val")
     pairs = [(rate, seed) for rate in setting["learning_rates"] for seed in setting.seeds]
     widths = [x.shape[1], *[UNITS] * setting["depth"], setting.data.classes]
-    # Uniform in ±1/√inputs, the paper's eq. 1: LeCun's range over √3.
+    # Uniform in ±1/√inputs, the paper's eq. 1: LeCun's range over √3. The output layer's is
+    # Glorot's over √3.
     made = networks.Networks(
         entry,
         widths,
@@ -140,17 +142,20 @@ def describe(steep: Any, outputs: Any, z: Any, largest: float) -> np.ndarray:
 def method(table: "pd.DataFrame") -> str:
     """Say what was done."""
     first, rates = table.iloc[0], listing(sorted(table.learning_rate.unique()))
+    several = table.seed.nunique() > 1
     return (
         f"Networks of {table.layer.max()} hidden layers of {first.units} units were trained on"
         f" {first.dataset} for {table.epoch.max()} epochs by plain gradient descent in batches of"
         f" {first.batch_size}, at learning rate {rates}, from"
         f" {counted(table.seed.nunique(), 'seed')} each, with initial weights uniform in"
-        " ±1/√inputs as in Glorot & Bengio (2010, eq. 1) for every"
-        f" activation. At {table.epoch.nunique()} points in time the outputs of every layer were"
-        f" looked at on {first.images} validation images: one is saturated where the slope |f′(z)|,"
+        " ±1/√inputs as in Glorot & Bengio (2010, eq. 1) for every activation, the output layer's"
+        " in ±√(2/(inputs + outputs)). After epoch"
+        f" {listing(sorted(table.epoch.unique()))} the outputs of every hidden layer were looked"
+        f" at on {first.images} validation images: one is saturated where the slope |f′(z)|,"
         f" by automatic differentiation, is at most {FLAT:.0%} of the function's largest between"
-        f" z = -{REACH:g} and {REACH:g}. Claims on tanh, softsign and ReLU are judged at the rates"
+        f" z = −{REACH:g} and {REACH:g}. Claims on tanh, softsign and ReLU are judged at the rates"
         f" at which all networks stayed finite and reached a mean accuracy of {LEARNED:.0%}."
+        f"{' ± is the standard deviation over seeds.' if several else ''}"
     ).replace("%", " %")
 
 
@@ -190,11 +195,11 @@ def _missing(table: "pd.DataFrame", *names: str, learned: bool = True) -> str:
     """Return why a claim on these activations cannot be judged; "" where it can."""
     absent = [name for name in names if name not in set(table.activation)]
     if absent:
-        return f"Not among the activations: {listing(absent)}."
+        return f"The table lacks {listing(absent)}."
     if set.intersection(*(set(_runs(table, name, learned)) for name in names)):
         return ""
-    reached = f" and reached an accuracy of {percent(LEARNED)}" if learned else ""
-    return f"At no learning rate all networks with {listing(names)} stayed finite{reached}."
+    reached = f" and reach an accuracy of {percent(LEARNED)}" if learned else ""
+    return f"At no learning rate did all networks with {listing(names)} stay finite{reached}."
 
 
 def _sigmoid(table: "pd.DataFrame") -> Finding:
@@ -207,13 +212,10 @@ def _sigmoid(table: "pd.DataFrame") -> Finding:
         return Finding(claim, UNDECIDED, missing)
     verdicts, said = [], []
     for rate, rows in _runs(table, "sigmoid", learned=False).items():
-        verdict, text = _driven_to_zero(_by_layer(rows, "mean"))
-        slope = _by_layer(rows, "slope").iloc[:, -1].min()
+        verdict, text = _driven_to_zero(rows)
         verdicts.append(verdict)
-        said.append(
-            f"at rate {rate:g} {text}, where its slope is {percent(slope)} of the largest;"
-            f" accuracy at the end {percent(_accuracy(rows))}"
-        )
+        end = percent(_accuracy(rows))
+        said.append(f"at rate {rate:g}, {text}; accuracy at the end {end}")
     evidence = f"Mean output of hidden layer {table.layer.max()}: " + ". ".join(_sentences(said))
     return Finding(claim, _overall(verdicts), evidence + ".")
 
@@ -223,8 +225,10 @@ def _sentences(texts: list[str]) -> list[str]:
     return [texts[0], *(text[0].upper() + text[1:] for text in texts[1:])]
 
 
-def _driven_to_zero(outputs: "pd.DataFrame") -> tuple[str, str]:
-    """Judge one learning rate by the mean outputs, epochs by layers."""
+def _driven_to_zero(rows: "pd.DataFrame") -> tuple[str, str]:
+    """Judge one learning rate by the layers' mean outputs and saturated shares."""
+    outputs, shares = _by_layer(rows, "mean"), _by_layer(rows, "saturated")
+    slope = _by_layer(rows, "slope").iloc[:, -1].min()
     last, below = outputs.iloc[:, -1], outputs.iloc[:, :-1]
     start, lowest, end = last.iloc[0], last.min(), last.index[-1]
     low = last.index[last < AT_ZERO]
@@ -233,12 +237,28 @@ def _driven_to_zero(outputs: "pd.DataFrame") -> tuple[str, str]:
     fell, others = low[0], below.loc[low[0]].min()
     back = [epoch for epoch in last.index if epoch > fell and last[epoch] >= AT_ZERO]
     stayed = f"until epoch {back[0]}" if back else f"to the end at epoch {end}"
+    # How much of the last layer is saturated while its outputs are at 0, and then of the others.
+    during = shares.loc[fell : back[0] if back else end].iloc[: -1 if back else None]
+    most = during.iloc[:, -1].idxmax()
+    *lower, flat = during.loc[most]
     text = (
-        f"{start:.2f} before training, below {AT_ZERO:g} from epoch {fell} (the layers below it: at"
-        f" least {others:.2g}) {stayed}, {lowest:.2g} at the lowest"
+        f"{start:.2f} before training, seen below {AT_ZERO:g} from epoch {fell} (the layers below"
+        f" it: at least {others:.2g}) {stayed}, {lowest:.2g} at the lowest; in that time"
+        f" {_at_most(flat, lower, most)}, and its slope fell to {percent(slope)} of the largest"
     )
     slow = not back or back[0] - fell >= SLOW
-    return (HOLDS if fell <= EARLY and slow and others >= AT_ZERO else IN_PART), text
+    alone = others >= AT_ZERO and max(lower) < HALF
+    holds = fell <= EARLY and slow and alone and flat >= HALF
+    return (HOLDS if holds else IN_PART), text
+
+
+def _at_most(flat: float, lower: list[float], epoch: int) -> str:
+    if not flat:
+        return "none of its outputs were saturated"
+    return (
+        f"up to {percent(flat)} of its outputs were saturated, at epoch {epoch}, and then at most"
+        f" {percent(max(lower))} in a layer below"
+    )
 
 
 def _tanh(table: "pd.DataFrame") -> Finding:
@@ -253,7 +273,7 @@ def _tanh(table: "pd.DataFrame") -> Finding:
         verdicts.append(verdict)
         ends = listing([percent(share) for share in shares.iloc[-1]])
         said.append(f"at rate {rate:g} {begun}; the shares end at {ends}, first layer to last")
-    evidence = f"First epoch with {percent(ONSET)} of a layer's outputs saturated: "
+    evidence = f"First epoch at which {percent(ONSET)} of a layer's outputs were seen saturated: "
     return Finding(claim, _overall(verdicts), evidence + ". ".join(_sentences(said)) + ".")
 
 
@@ -311,10 +331,10 @@ def _relu(table: "pd.DataFrame") -> Finding:
         start, end = (_share_at(rows, "left", place) for place in (0, -1))
         right = rows.right.max()
         rises = end.mean() - start.mean() >= GROWTH
-        verdicts.append(FAILS if right > 0 else HOLDS if rises else IN_PART)
+        verdicts.append(HOLDS if rises and right == 0 else FAILS)
         said.append(
             f"at rate {rate:g} {percent(start)} before training and {percent(end)} at the end,"
-            f" and at positive inputs at most {percent(right)}"
+            f" and {f'up to {percent(right)}' if right else 'none'} at positive inputs"
         )
     evidence = "Saturated at negative inputs, over all layers: " + ". ".join(_sentences(said)) + "."
     return Finding(claim, _overall(verdicts), evidence)
@@ -331,6 +351,8 @@ def _outputs(table: "pd.DataFrame") -> "Figure":
 
     everything = list(table.activation.unique())
     names = [name for name in CLASSICAL if name in everything] or everything[:3]
+    # As in the paper: outputs on both sides of 0 are shown by how far they reach.
+    shown = {name: "mean" if name == "sigmoid" else "p98" for name in names}
     rates, layers = (sorted(table[key].unique()) for key in ("learning_rate", "layer"))
     figure, axes = panels.grid(len(rates) * len(names), len(names), sharex=True, sharey="col")
     # The middle of the map can be seen on white and on black.
@@ -339,19 +361,17 @@ def _outputs(table: "pd.DataFrame") -> "Figure":
     for here, (rate, name) in zip(axes, itertools.product(rates, names)):
         rows = table[(table.activation == name) & (table.learning_rate == rate)]
         for layer, style in zip(layers, styles):
-            means = rows[rows.layer == layer].groupby("epoch")[["p98", "sd"]].mean()
-            here.plot(means.p98, **style)
+            means = rows[rows.layer == layer].groupby("epoch")[[shown[name], "sd"]].mean()
+            here.plot(means[shown[name]], **style)
             here.plot(means.sd, color=style["color"], linestyle=":")
         here.set_title(f"{name}, learning rate {rate:g}", loc="left")
+        here.set_ylabel("Mean output" if shown[name] == "mean" else "98th percentile")
         _epochs_axis(here, table.epoch.max())
     for here in axes[: -len(names)]:
         here.set_xlabel("")
-    for here in axes[:: len(names)]:
-        here.set_ylabel("Output")
-    grey = {"color": "0.5"}
     handles = [Line2D([], [], **style) for style in styles]
-    handles += [Line2D([], [], **grey), Line2D([], [], linestyle=":", **grey)]
-    labels = [*(f"Hidden layer {n}" for n in layers), "98th percentile", "Standard deviation"]
+    handles.append(Line2D([], [], linestyle=":", color="0.5"))
+    labels = [*(f"Hidden layer {n}" for n in layers), "Standard deviation"]
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
 
@@ -407,8 +427,9 @@ EXPERIMENT = Experiment(
     findings=findings,
     figures=figures,
     captions={
-        "": "98th percentile and standard deviation of each hidden layer's outputs, by epoch (log"
-        " scale from 1), at each learning rate; means over seeds.",
+        "": "Each hidden layer's outputs by epoch (log scale from 1), at each learning rate: mean"
+        " (sigmoid) or 98th percentile (the others), with markers, and standard"
+        " deviation, dotted; means over seeds.",
         "share": "Share of outputs that are saturated, their slope being at most 5 % of the"
         " function's largest: by epoch over all hidden layers (top; a cross where a network became"
         " infinite) and by layer at the end (bottom), at each learning rate; means over seeds.",
