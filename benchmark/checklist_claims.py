@@ -18,6 +18,8 @@ from benchmark.wording import listing
 if TYPE_CHECKING:
     import pandas
 
+# "But for a few points" and "few parameters" mean no more than so many points, and per unit.
+FEW_POINTS, FEW_PARAMETERS = 10, 1
 # Near-linear: the slope is near 1 over an interval at least so long.
 NEAR_LINEAR = 1.0
 # Rounding in sums of a few numbers, and in numbers of the size 1e4 that cancel.
@@ -72,12 +74,35 @@ Judged = tuple[str, str]
 NO_CURVE = (UNDECIDED, "None of those measured is a function of one number.")
 
 
+ONLY_IDENTITY = (UNDECIDED, "Of activations in use, the table has only the identity.")
+
+
+def _in_use(rows: dict[str, dict]) -> list[dict]:
+    """Return all but the identity, which stands for having no activation."""
+    return [row for row in rows.values() if not _is_identity(row)]
+
+
+def _is_identity(row: dict) -> bool:
+    slopes = row["derivative_min"], row["derivative_max"]
+    steady = all(abs(slope - 1.0) <= EXACT for slope in slopes)
+    return steady and bool(yes(row["continuous"])) and abs(row["value_at_0"]) <= EXACT
+
+
+def _left_out(rows: dict[str, dict]) -> str:
+    out = [row for row in rows.values() if _is_identity(row)]
+    return f" Left out as the identity: {_names(out)}." if out else ""
+
+
 def _necessary(rows: dict[str, dict]) -> Judged:
-    single = _single(rows)
-    straight = [row for row in rows.values() if not yes(row["non_linear"])]
+    used = _in_use(rows)
+    if not used:
+        return ONLY_IDENTITY
+    single = [row for row in used if row["inputs"] == 1]
+    straight = [row for row in used if not yes(row["non_linear"])]
     torn = [row for row in single if not yes(row["continuous"])]
     kinked = [row for row in single if not yes(row["differentiable"]) and row not in torn]
-    text = f"Non-linear: {len(rows) - len(straight)} of {len(rows)}"
+    broken = [row for row in kinked if len(numbers(row["kinks"])) > FEW_POINTS]
+    text = f"Non-linear: {len(used) - len(straight)} of {len(used)}"
     text += f" (all but {_names(straight)})" if straight else ""
     if single:
         smooth = len(single) - len(kinked) - len(torn)
@@ -85,9 +110,12 @@ def _necessary(rows: dict[str, dict]) -> Judged:
         text += f" {len(single) - len(torn)}{f' (all but {_names(torn)})' if torn else ''};"
         text += f" with a derivative everywhere: {smooth}"
     if kinked:
-        kinks = [f"{row['activation']} (x = {_kinks(row)})" for row in kinked]
+        kinks = [f"{row['activation']} ({_kinks(row)})" for row in kinked]
         text += f"; with kinks: {listing(kinks)}"
-    return agreed(row not in straight and row not in torn for row in rows.values()), text + "."
+    if broken:
+        text += f"; more than a few, that is {FEW_POINTS}, has {_names(broken)}"
+    bad = [*straight, *torn, *broken]
+    return agreed(row not in bad for row in used), f"{text}.{_left_out(rows)}"
 
 
 def _single(rows: dict[str, dict]) -> list[dict]:
@@ -95,7 +123,10 @@ def _single(rows: dict[str, dict]) -> list[dict]:
 
 
 def _kinks(row: dict) -> str:
-    return ", ".join(short(number) for number in numbers(row["kinks"]))
+    places = numbers(row["kinks"])
+    if len(places) > FEW_POINTS:
+        return counted(len(places), "point")
+    return f"x = {', '.join(map(short, places))}"
 
 
 def _sigmoid_slope(rows: dict[str, dict]) -> Judged:
@@ -191,9 +222,10 @@ def _monotonic(rows: dict[str, dict]) -> Judged:
 
 
 def _near_linear(rows: dict[str, dict]) -> Judged:
-    single = _single(rows)
+    used = _in_use(rows)
+    single = [row for row in used if row["inputs"] == 1]
     if not single:
-        return NO_CURVE
+        return NO_CURVE if used else ONLY_IDENTITY
     near = [row for row in single if is_near_linear(row)]
     ending = [row for row in near if np.isfinite(unit_slope_length(row))]
     others = [row for row in single if row not in near]
@@ -205,7 +237,7 @@ def _near_linear(rows: dict[str, dict]) -> Judged:
     text += f", without end but for {_names(ending)}" if ending else ""
     lengths = [f"{row['activation']} ({short(unit_slope_length(row))})" for row in others]
     text += f"; the greatest length is less for {listing(lengths)}" if lengths else ""
-    return agreed(row in near for row in single), text + "."
+    return agreed(row in near for row in single), f"{text}.{_left_out(rows)}"
 
 
 def unit_slope_length(row: dict) -> float:
@@ -220,17 +252,20 @@ def is_near_linear(row: dict) -> bool:
 
 
 def _parameters(rows: dict[str, dict]) -> Judged:
-    learning = [row for row in rows.values() if row["learned_per_unit"]]
-    wide = [row for row in rows.values() if row["inputs"] > 1]
-    text = f"Without learned parameters of their own: {len(rows) - len(learning)} of {len(rows)}"
+    used = _in_use(rows)
+    if not used:
+        return ONLY_IDENTITY
+    learning = [row for row in used if row["learned_per_unit"]]
+    wide = [row for row in used if row["inputs"] > 1]
+    text = f"Without learned parameters of their own: {len(used) - len(learning)} of {len(used)}"
     text += f"; learned per unit: {_with(learning, 'learned_per_unit')}" if learning else ""
     if wide:
         text += (
             f"; {_names(wide)} takes {counted(wide[0]['inputs'], 'input')} per unit, so that the"
             " layer before it has so many times the weights"
         )
-    good = [row not in learning and row not in wide for row in rows.values()]
-    return agreed(good), text + "."
+    few = [row["learned_per_unit"] <= FEW_PARAMETERS and row not in wide for row in used]
+    return agreed(few), f"{text}.{_left_out(rows)}"
 
 
 def _self_normalising(rows: dict[str, dict]) -> Judged:
@@ -248,10 +283,12 @@ def _self_normalising(rows: dict[str, dict]) -> Judged:
     if vanish:
         factors = [row["variance_factor"] for row in vanish]
         text += (
-            f". The variance shrinks towards 0 from layer to layer for {_names(vanish)}, of which"
-            f" one layer multiplies a variance of 1 by {_range(factors)}"
+            ". With weights that add up to exactly 0 for each unit (ω = 0) the variance shrinks"
+            f" towards 0 from layer to layer for {_names(vanish)}, of which one layer multiplies a"
+            f" variance of 1 by {_range(factors)}; with random weights the mean output adds to the"
+            " variance that the next layer gets, and it need not (see self_normalization)"
         )
-    text += f". Every variance stays as it is for {_names(keep)}" if keep else ""
+    text += f". Every variance then stays as it is for {_names(keep)}" if keep else ""
     others = [row for row in rows.values() if row not in [*drawn, *vanish, *keep]]
     text += f". Neither is so for {_names(others)}" if others else ""
     without = [rows[name] not in drawn for name in NOT_NORMALISING]
@@ -315,9 +352,9 @@ def _softmax(row: dict) -> Judged:
     formula = "are too" if yes(row["formula_finite_at_1e4"]) else "are not"
     text = (
         f"The {short(row['inputs'])} outputs sum to 1 to within {errors[0]}, the least being"
-        f" {errors[1]}; inputs raised or lowered by 10,000 change them by {errors[2]} at the most."
-        f" For inputs of ±10,000 they are {finite}; those of exp(x) / Σ exp(x) as written"
-        f" {formula}."
+        f" {errors[1]}; inputs raised or lowered by 10\u202f000 change them by {errors[2]} at the"
+        f" most. For inputs of ±10\u202f000 they are {finite}; those of exp(x) / Σ exp(x) as"
+        f" written {formula}."
     )
     answers = [
         row["sum_error"] <= ROUNDING and row["least_output"] >= 0.0,
@@ -330,7 +367,8 @@ def _softmax(row: dict) -> Judged:
 # Claim, rule, and the activations that it speaks of.
 CLAIMS: tuple[tuple[str, Callable[[dict[str, dict]], Judged], tuple[str, ...]], ...] = (
     (
-        "An activation must be non-linear, continuous, and differentiable but for a few points.",
+        "The activations in use are non-linear, continuous, and differentiable but for a few"
+        " points.",
         _necessary,
         (),
     ),
@@ -358,12 +396,13 @@ CLAIMS: tuple[tuple[str, Callable[[dict[str, dict]], Judged], tuple[str, ...]], 
     ),
     ("An activation need not be monotonic: some in use are not.", _monotonic, ()),
     (
-        "The derivative should be 1 in some interval, so that gradients pass unchanged.",
+        "The activations in use have a derivative near 1 in some interval, where gradients pass"
+        " unchanged.",
         _near_linear,
         (),
     ),
     (
-        "An activation should have few parameters: each is one more per unit to learn.",
+        "The activations in use have few parameters: no more than one per unit to learn.",
         _parameters,
         (),
     ),
@@ -397,11 +436,8 @@ def findings(table: "pandas.DataFrame") -> list[Finding]:
     found = []
     for claim, judge, needed in CLAIMS:
         missing = [name for name in needed if name not in rows]
-        if missing:
-            were = "was" if len(missing) == 1 else "were"
-            judged = UNDECIDED, f"Of those it speaks of, {listing(missing)} {were} not measured."
-        else:
-            judged = judge(rows)
+        lacking = UNDECIDED, f"The table lacks {listing(missing)}."
+        judged = lacking if missing else judge(rows)
         found.append(Finding(claim, *judged))
     found.append(Finding(STEP_CLAIM, *_step(rows_of(table, COUNTER)[0])))
     return [*found, Finding(SOFTMAX_CLAIM, *_softmax(rows_of(table, OUTPUT)[0]))]

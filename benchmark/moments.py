@@ -50,10 +50,11 @@ class FixedPoint:
 class MomentMap:
     """The map (mean, variance) of one layer's outputs to those of the next.
 
-    As in Klambauer et al. 2017 (arXiv:1706.02515, eqs. 3 to 5) for weights of mean ω = 0 and
-    squared norm τ = 1: z ~ N(μω, ντ) = N(0, ν), so that the new mean and variance are those of
-    f(z), and the Jacobian's column of derivatives with respect to μ is 0. With several pieces
-    each unit's inputs are independent.
+    As in Klambauer et al. 2017 (arXiv:1706.02515, eqs. 3 to 5) for weights that add up to exactly
+    ω = 0 for each unit, with squares that add up to τ = 1: z ~ N(μω, ντ) = N(0, ν), so that the
+    new mean and variance are those of f(z), and the Jacobian's column of derivatives with respect
+    to μ is 0. (Weights drawn with mean 0 do not add up to 0: over the units z then has the
+    variance τ(ν + μ²).) With several pieces each unit's inputs are independent.
 
     Args:
         function: f of points (n, pieces), float64 (n,).

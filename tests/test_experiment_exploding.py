@@ -157,7 +157,35 @@ def test_verdicts_when_all_is_as_claimed():
         found[1].evidence
     )
     assert "10 networks explode (with elu, leaky_relu, relu, selu and tanh)" in found[4].evidence
-    assert "to 25 % of its start" in found[4].evidence
+    assert "clipped, none of them still does. The loss goes to 25 % of its start" in (
+        found[4].evidence
+    )
+
+
+def test_one_network_is_told_in_the_singular():
+    table = hand_made(explodes, lambda name, gain: 2.0, names=("relu",))
+    table = table[table.seed == 0]
+    text = EXPERIMENT.findings(table)[4].evidence
+    assert text == (
+        "Unclipped, 1 network explodes (with relu); clipped, it does not. The loss goes to 25 % of"
+        " its start."
+    )
+    still = table.assign(finite=table.finite & (table.step < 3))
+    still = still.assign(loss=still.loss.where(still.finite))
+    assert "clipped, it still does." in EXPERIMENT.findings(still[still.gain == 16])[4].evidence
+    assert "of 3 hidden layers" in EXPERIMENT.method(table)
+    shallow = table.assign(depth=1, steps=1)
+    assert "of 1 hidden layer of" in EXPERIMENT.method(shallow)
+    assert "for 1 step of" in EXPERIMENT.method(shallow)
+    assert "at 1 layer 0 of 1" in EXPERIMENT.findings(shallow)[1].evidence
+
+
+def test_steps_of_explosion_are_told_in_the_plural():
+    def sooner(name, clipping, gain):
+        return (100.0, None) if gain == 4 and clipping == "off" else explodes(name, clipping, gain)
+
+    table = hand_made(sooner, lambda name, gain: 2.0, names=("relu",), gains=(1, 4, 16))
+    assert "(infinite at steps 2 to 3)" in EXPERIMENT.findings(table)[1].evidence
 
 
 def test_verdicts_when_nothing_explodes():
@@ -192,8 +220,8 @@ def test_selu_whose_gradients_shrink_is_not_steady():
 def test_what_is_missing_is_said():
     found = EXPERIMENT.findings(hand_made(steady, lambda *case: 1.0, names=("gelu",), gains=(1,)))
     assert {finding.verdict for finding in found} == {UNDECIDED}
-    assert found[1].evidence == "relu is not among the activations."
-    assert found[-1].evidence == "selu is not among the activations."
+    assert found[1].evidence == "The table lacks relu."
+    assert found[-1].evidence == "The table lacks selu."
     large = EXPERIMENT.findings(hand_made(steady, lambda *case: 1.0, gains=(4,), depths=(2,)))
     assert large[0].evidence == "No network of 3 hidden layers took a step from larger weights."
     assert large[-1].evidence == "No gain of 1 was asked."
@@ -247,9 +275,26 @@ def test_figures_show_the_table():
     assert large[1].get_marker() == "x"
     assert large[1].get_xdata() == [3]
     assert len(usual) == 1
+    labels = [text.get_text() for text in found[""].legends[0].get_texts()]
+    assert labels == ["relu", "became infinite"]
     steps = found["layers"].axes[1].get_lines()[0]
     np.testing.assert_allclose(steps.get_xdata(), [1, 16])
     np.testing.assert_allclose(steps.get_ydata(), [0.25, 4])
+
+
+def test_gradients_are_drawn_until_they_are_infinite():
+    table = hand_made(explodes, lambda name, gain: 1.0).assign(
+        gradient_norm=lambda rows: rows.loss * 1e9
+    )
+    axes = draw(table)["gradients"].axes[1]
+    lines = [line for line in axes.get_lines() if line.get_marker() != "x"]
+    np.testing.assert_allclose(lines[0].get_ydata(), [1e11, 1e18])
+    assert axes.get_ylim()[1] > 1e18
+    # Nothing lies hidden: crosses at different heights, lines of different widths.
+    heights = [line.get_ydata()[0] for line in axes.get_lines() if line.get_marker() == "x"]
+    assert len(set(heights)) == len(heights) == len(NAMES)
+    widths = [line.get_linewidth() for line in lines]
+    assert widths == sorted(set(widths), reverse=True)
 
 
 def test_figures_of_measured_and_of_single_things(measured):

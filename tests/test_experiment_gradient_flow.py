@@ -14,6 +14,7 @@ from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, gra
 from benchmark.experiments.gradient_flow import EXPERIMENT
 from benchmark.networks import Networks, Training
 from benchmark.plotting import figure_style
+from benchmark.training import batch_order
 
 MEASURED = ("sigmoid", "linear", "prelu", "maxout", "selu")
 
@@ -108,6 +109,11 @@ def test_update_is_what_training_does(measured, data, batch_norm):
     moved = [np.linalg.norm(new - old) for new, old in zip(nets.kernels, start)]
     rows = network(measured, "selu", 3, HE, batch_norm=batch_norm)
     np.testing.assert_allclose(rows.update_norm, moved, rtol=1e-3)
+    batch = batch_order(0, 1, len(x))[:128]
+    fresh = Networks(resolve("selu"), widths, (0,), initializer=HE, batch_norm=batch_norm)
+    found = fresh.gradients(x[batch], y[batch], training=True).kernels[:-1]
+    first = [0.01 * np.linalg.norm(gradient) for gradient in found]
+    np.testing.assert_allclose(rows.first_update_norm, first, rtol=1e-4)
     part = x[: rows.images.iloc[0]], y[: rows.images.iloc[0]]
     later = [np.linalg.norm(g) for g in nets.gradients(*part, training=True).kernels[:-1]]
     np.testing.assert_allclose(rows.trained_gradient_norm, later, rtol=1e-2)
@@ -150,7 +156,8 @@ def hand_made(
                 "activation": name, "batch_norm": norm, "depth": depth, "initializer": GLOROT,
                 "recommended": True, "seed": seed, "layer": layer, "spectral_norm": 2.0,
                 "weight_norm": 10.0, "gradient_norm": size, "pre_gradient_norm": size,
-                "update_norm": size / 100, "trained_gradient_norm": size, "diverged": False,
+                "first_update_norm": size / 800, "update_norm": size / 100,
+                "trained_gradient_norm": size, "diverged": False,
                 "dataset": "digits", "units": 128, "images": 256, "steps": 9,
                 "learning_rate": 0.01,
             }  # fmt: skip
@@ -204,12 +211,24 @@ def test_evidence_has_the_numbers_of_the_table():
     evidence = [finding.evidence for finding in EXPERIMENT.findings(hand_made(as_claimed))]
     assert "the factor is 0.2 on average and at most 0.2, the bound 0.5" in evidence[0]
     assert "22 of 22 factors" in evidence[0]
-    # 0.2⁴ over five layers, and 0.2² over three.
-    assert "layer 6" in evidence[1]
-    assert "0.16 % from glorot_uniform weights (0.16 to 0.16 % by seed" in evidence[1]
+    # Five derivatives lie between layers 5 and 10: 0.2⁵; and 0.2² over three layers.
+    assert "layer 5, 5 layers before the last one" in evidence[1]
+    assert "0.032 % from glorot_uniform weights (0.032 to 0.032 % by seed" in evidence[1]
     assert "layer 1 moves 4 % as far as layer 3" in evidence[2]
     assert "by 0.004 % of its weights' norm, layer 3 by 0.1 %" in evidence[2]
+    assert "in the very first step 4 % as far" in evidence[2]
     assert "relu 100 %" in evidence[2]
+    assert "has the largest ratio at 10 layers: the first gradient norm is 1 times" in evidence[4]
+
+
+def test_five_layers_are_five_derivatives():
+    def borderline(name, batch_norm, depth, layer):
+        # 0.35⁴ is above 1 %, 0.35⁵ below.
+        return 0.35 ** (depth - layer)
+
+    assert EXPERIMENT.findings(hand_made(borderline, depths=(1, 6)))[1].verdict == HOLDS
+    found = EXPERIMENT.findings(hand_made(borderline, depths=(1, 5)))[1]
+    assert (found.verdict, found.evidence) == (UNDECIDED, "No network has 6 or more hidden layers.")
 
 
 def test_what_is_missing_is_said():
@@ -218,7 +237,7 @@ def test_what_is_missing_is_said():
         EXPERIMENT.findings(table), ("sigmoid",) * 3 + ("relu", "sigmoid", "gelu", "tanh")
     ):
         assert finding.verdict == UNDECIDED
-        assert finding.evidence == f"{name} is not among the activations."
+        assert finding.evidence == f"The table lacks {name}."
     shallow = EXPERIMENT.findings(hand_made(as_claimed, depths=(1,)))
     assert {finding.verdict for finding in shallow} == {UNDECIDED}
     assert shallow[2].evidence == "No network has 3 hidden layers."
@@ -235,6 +254,9 @@ def test_method_tells_the_settings_of_the_table(measured):
     assert "(3 steps)" in text
     assert "over 2 seeds" in text
     assert EXPERIMENT.method(measured[measured.seed == 0]).endswith("1 seed.")
+    single = EXPERIMENT.method(hand_made(as_claimed, depths=(1,), steps=1))
+    assert "of 1 hidden layer of" in single
+    assert "(1 step)" in single
 
 
 def draw(table):
@@ -259,6 +281,19 @@ def test_figures_show_the_table():
     line = share.axes[0].get_lines()[0]
     np.testing.assert_allclose(line.get_xdata(), [1, 3, 10])
     np.testing.assert_allclose(line.get_ydata(), 0.2 ** np.array([0, 2, 9]))
+
+
+def test_figure_by_depth_shows_what_the_verdicts_rest_on():
+    def fading(name, batch_norm, depth, layer):
+        return 0.5**depth if name == "gelu" and not batch_norm else 1.0
+
+    found = draw(hand_made(fading, depths=(1, 3, 10)))
+    plain, normalised = found["depth"].axes
+    for axes, wanted in ((plain, [1, 0.25, 0.5**9]), (normalised, [1, 1, 1])):
+        gelu = axes.get_lines()[2]
+        np.testing.assert_allclose(gelu.get_xdata(), [1, 3, 10])
+        np.testing.assert_allclose(gelu.get_ydata(), wanted)
+    np.testing.assert_allclose(found["share"].axes[0].get_lines()[2].get_ydata(), 1)
 
 
 def test_figures_of_measured_and_of_single_things(measured):

@@ -252,7 +252,7 @@ CLAIM = {judge.__name__: claim for claim, judge, _ in CLAIMS} | {
     "_softmax": SOFTMAX_CLAIM,
 }
 VERDICTS = {
-    "_necessary": IN_PART,
+    "_necessary": HOLDS,
     "_sigmoid_slope": HOLDS,
     "_saturation": HOLDS,
     "_right_side": HOLDS,
@@ -285,7 +285,12 @@ def test_verdicts_of_the_catalogue(table):
 @pytest.mark.parametrize(
     ("judge", "name", "changes", "verdict"),
     [
-        ("_necessary", "linear", {"non_linear": "True"}, HOLDS),
+        ("_necessary", "relu", {"non_linear": "False"}, IN_PART),
+        ("_necessary", "relu", {"continuous": "False"}, IN_PART),
+        ("_necessary", "relu", {"kinks": "; ".join(map(str, range(11)))}, IN_PART),
+        ("_necessary", "relu", {"kinks": "; ".join(map(str, range(10)))}, HOLDS),
+        # Twice the input is linear, too, but not the identity.
+        ("_necessary", "linear", {"derivative_min": 2.0, "derivative_max": 2.0}, IN_PART),
         ("_sigmoid_slope", "sigmoid", {"derivative_max": 0.26}, FAILS),
         ("_saturation", "tanh", {"left_saturation": "hard"}, IN_PART),
         ("_right_side", "gelu", {"right_saturation": "soft"}, IN_PART),
@@ -321,8 +326,12 @@ def only(table, *names):
         ("_near_linear", ["sigmoid"], FAILS),
         ("_near_linear", ["maxout"], UNDECIDED),
         ("_parameters", ["relu"], HOLDS),
-        ("_parameters", ["prelu"], FAILS),
-        ("_necessary", ["linear"], FAILS),
+        ("_parameters", ["prelu"], HOLDS),
+        ("_parameters", ["maxout"], FAILS),
+        ("_parameters", ["linear"], UNDECIDED),
+        ("_necessary", ["linear"], UNDECIDED),
+        ("_near_linear", ["linear"], UNDECIDED),
+        ("_near_linear", ["linear", "maxout"], UNDECIDED),
         ("_necessary", ["maxout"], HOLDS),
         ("_sigmoid_slope", ["relu"], UNDECIDED),
     ],
@@ -335,7 +344,41 @@ def test_a_verdict_for_few_activations(table, judge, names, verdict):
 
 def test_what_was_not_measured_is_named(table):
     evidence = judged(only(table, "relu"))[CLAIM["_saturation"]].evidence
-    assert "sigmoid and tanh were not measured" in evidence
+    assert evidence == "The table lacks sigmoid and tanh."
+
+
+def test_the_identity_is_left_out_by_what_was_measured(table):
+    renamed = table.assign(activation=table["activation"].replace("linear", "mine"))
+    found = judged(renamed)
+    for judge in ("_necessary", "_near_linear", "_parameters"):
+        assert found[CLAIM[judge]].evidence.endswith(" Left out as the identity: mine.")
+    # 17 activations but for one.
+    assert "Non-linear: 16 of 16." in found[CLAIM["_necessary"]].evidence
+
+
+def test_many_kinks_are_counted_and_learned_weights_too(table):
+    changed = table.copy()
+    changed.loc[changed["activation"] == "relu", "kinks"] = "; ".join(map(str, range(30)))
+    changed.loc[changed["activation"] == "prelu", "learned_per_unit"] = 2.0
+    found = judged(changed)
+    evidence = found[CLAIM["_necessary"]].evidence
+    assert "relu (30 points)" in evidence
+    assert "more than a few, that is 10, has relu" in evidence
+    assert found[CLAIM["_parameters"]].verdict == IN_PART
+    assert judged(only(changed, "prelu"))[CLAIM["_parameters"]].verdict == FAILS
+
+
+def test_which_weights_the_map_is_for_is_said(table):
+    evidence = judged(table)[CLAIM["_self_normalising"]].evidence
+    assert "With weights that add up to exactly 0 for each unit (ω = 0) the variance" in evidence
+    assert "with random weights the mean output adds to the variance" in evidence
+    assert "add up to exactly 0 for each unit (ω = 0)" in EXPERIMENT.method(table)
+    # With random weights τ(ν + μ²) takes the place of ν: sigmoid's variance settles above 0.
+    layer, second = MomentMap(lambda x: 1 / (1 + np.exp(-x[:, 0]))), 1.0
+    for _ in range(50):
+        second = layer.at(second).second
+    assert expected(lambda x: 1 / (1 + np.exp(-x)), second, 2) == pytest.approx(second, abs=1e-9)
+    assert 0.01 < layer.at(second).variance < 0.02
 
 
 @pytest.mark.parametrize(

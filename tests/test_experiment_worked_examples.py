@@ -181,15 +181,19 @@ def test_layers_kinks_and_plugins():
 def test_default_table_holds_the_claims(table):
     assert verdicts(table) == [HOLDS] * 4
     vanishes, explodes, clips, expects = (f.evidence for f in EXPERIMENT.findings(table))
-    assert "from 0.2 to 0.199671, by 0.16% of it" in vanishes
+    assert "from 0.2 to 0.199671, by 0.165 % of it" in vanishes
     assert "(gelu) to 0.828 (tanh)" in vanishes
     assert "= 6.58e-4, and" in vanishes
-    assert "25, 25, 25, 25" in explodes
-    assert "3,906.25 at layer 1, 15,625-fold" in explodes
+    assert "factors of the 4 layers are 25, 25, 25 and 25." in explodes
+    # 25³ between the first bias and the last, 25⁴ between input and output.
+    assert "3\u202f906.25 at layer 1, 15\u202f625-fold, by the first 3 of them" in explodes
+    assert explodes.split("all 4 together, ")[1].split(". ")[0].endswith("make 390\u202f625")
     assert "(2, 0.4) turns by 27.3° by value and 0.0° by norm" in clips
+    assert "(−0.7, 1.2) turns" in clips
+    assert "from −3 to 3, the mean of 1\u202f000\u202f000 draws lies" in expects
     assert "4.73e-4 away from it, at x = 2.7" in expects
     assert "reconstruction" in EXPERIMENT.method(table)
-    assert "1,000,000 draws" in EXPERIMENT.method(table)
+    assert "1\u202f000\u202f000 draws" in EXPERIMENT.method(table)
     assert "(1 seed)" in EXPERIMENT.method(table)
 
 

@@ -9,7 +9,7 @@ Columns of the table, one row per thing that was timed:
     exponential        whether the operations of its definition include an exponential
     passes             "forward", "both" (forward and backward), or "next layer" (see below)
     inputs             "normal" (standard normal numbers); for ReLU's sparsity "positive" or
-                       "negative" ones, or "half" of them negative
+                       "negative" ones, or "half" of them negative; "again": once more (see below)
     elements, threads, rounds
     ms_per_million     time of the fastest round in milliseconds per million output elements (which
                        is ns per element); `median` that of the median round
@@ -28,10 +28,14 @@ nothing more where the layer before or after keeps it too.
 For ReLU's sparsity there are two more questions: its own time where no or all inputs are negative,
 and the time of the dense layer that follows ("next layer": the product of ReLU's outputs with a
 square matrix, for which all, half or none of them are zeros).
+
+Some work is timed more than once, as something else each time, and tells the noise of the
+measurement: ReLU's two passes on "normal" inputs, on these with the sign changed ("half") and on
+"normal" ones "again"; the next layer for "half" and for "half" "again".
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,17 +45,16 @@ from benchmark.activations import Activation, resolve
 from benchmark.config import listed, whole_number
 from benchmark.errors import RequestError
 from benchmark.experiments import (
-    FAILS,
-    HOLDS,
-    IN_PART,
     SIX_AND_TANH,
     UNDECIDED,
     Experiment,
     Finding,
     Option,
     Setting,
+    agreed,
 )
 from benchmark.lazy import panels, pd, tf
+from benchmark.wording import counted, listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,8 +74,12 @@ ELEMENTS_IN_ALL, FEWEST_ROUNDS, MOST_ROUNDS = 2**26, 3, 17
 CACHED = 2**22
 # Times shorter than this share of the empty loop's are lost in it, and given as that share.
 LEAST_SHARE = 0.05
-# Shorter differences are taken for noise.
+# Inputs with which ReLU's passes, and the next layer, have the same to do.
+SAME_WORK = {"both": ("normal", "half", "again"), "next layer": ("half", "again")}
+# Smaller factors between two times are taken for noise, however well the controls agree.
 CLEARLY = 1.1
+# Of many comparisons so many may be beyond the noise, on the wrong side, by chance.
+STRAY = 0.05
 
 
 def sizes_option(value: object) -> list[int]:
@@ -186,12 +193,15 @@ def _cases(kernels: list[_Kernel], elements: int) -> list[_Case]:
             run = _timed(kernel, x[kernel.pieces], upstream, passes)
             made.append(_Case(labels, run, kernel.repeats))
     square = tf.constant(rng.standard_normal((CHANNELS, CHANNELS), np.float32))
-    for inputs, values in (("positive", abs(x[1])), ("half", -x[1]), ("negative", -abs(x[1]))):
+    values = {"positive": abs(x[1]), "half": -x[1], "negative": -abs(x[1])}
+    own = {**values, "again": tf.identity(x[1])}
+    following = {**values, "again": tf.identity(-x[1])}
+    for inputs in own:
         labels = {**kernels[0].labels, "inputs": inputs}
-        own = _timed(kernels[0], values, upstream, "both")
-        made.append(_Case({**labels, "passes": "both"}, own))
-        following = _next_layer(kernels[0].function(values), square, upstream)
-        made.append(_Case({**labels, "passes": "next layer"}, following))
+        run = _timed(kernels[0], own[inputs], upstream, "both")
+        made.append(_Case({**labels, "passes": "both"}, run))
+        run = _next_layer(kernels[0].function(following[inputs]), square, upstream)
+        made.append(_Case({**labels, "passes": "next layer"}, run))
     return made
 
 
@@ -259,11 +269,30 @@ def _fastest(table: "pd.DataFrame", inputs: str = "normal") -> "pd.Series":
 
 
 def _count(elements: int) -> str:
-    return f"{elements / 1e6:.3g} million" if elements >= 1e6 else f"{elements:,}"
+    small = f"{elements:,}".replace(",", "\u202f")
+    return f"{elements / 1e6:.3g} million" if elements >= 1e6 else small
+
+
+def _control(table: "pd.DataFrame") -> "pd.Series":
+    """Return by size the greatest factor between timings of the same work."""
+    own = table[(table["activation"] == REFERENCE) & (table["form"] == "written")]
+    chosen = [own[(own["passes"] == p) & own["inputs"].isin(SAME_WORK[p])] for p in SAME_WORK]
+    times = pd.concat(chosen).groupby(["passes", "elements"])["ms_per_million"]
+    return (times.max() / times.min()).groupby(level="elements").max()
+
+
+def noise(table: "pd.DataFrame") -> "pd.Series":
+    """Return by size the factor up to which two of the table's times count as equal."""
+    return _control(table).clip(lower=CLEARLY)
+
+
+def _span(numbers: "pd.Series") -> str:
+    return " to ".join(dict.fromkeys([f"{numbers.min():.3g}", f"{numbers.max():.3g}"]))
 
 
 def method(table: "pd.DataFrame") -> str:
     """Say how the times were taken."""
+    names = counted(table["activation"].nunique(), "activation")
     sizes = [_count(size) for size in sorted(set(table["elements"]))]
     fewest, most = table["rounds"].min(), table["rounds"].max()
     rounds = f"{most}" if fewest == most else f"{fewest} to {most}"
@@ -272,12 +301,14 @@ def method(table: "pd.DataFrame") -> str:
     threads = int(table["threads"].iloc[0])
     on = f"{threads} thread{'s' if threads > 1 else ''}" if threads else "all processor cores"
     return (
-        f"Forward and backward pass of {table['activation'].nunique()} activations, each as its"
-        f" definition is written and as it is trained here, over tensors of {', '.join(sizes)}"
+        f"Forward and backward pass of {names}, each as its"
+        f" definition is written and as it is trained here, over tensors of {listing(sizes)}"
         f" float32 elements on {on}; the fastest of {rounds} rounds, each in"
         f" another order (a median round took {above:.2f} times the fastest)."
-        f" What differs by less than a factor of {CLEARLY} counts as equal. Bytes kept for the"
-        " backward pass are counted in the graph."
+        " Timings of the same work (ReLU on normal numbers, on these with the sign changed and once"
+        f" more; the next layer twice) differ by factors of up to {_span(_control(table))} by size:"
+        f" what differs by no more than that, or than {CLEARLY:g}, counts as equal. Bytes kept for"
+        " the backward pass are counted in the graph."
     )
 
 
@@ -286,11 +317,31 @@ def findings(table: "pd.DataFrame") -> list[Finding]:
     return [_no_exponential(table), _elu(table), _sparse_time(table), _sparse_memory(table)]
 
 
-def _verdict(agreeing: Sequence[bool]) -> str:
-    """Holds where every comparison agrees, fails where less than half of them do."""
-    if all(agreeing):
-        return HOLDS
-    return IN_PART if sum(agreeing) * 2 >= len(agreeing) else FAILS
+def _sides(ratios: "pd.Series", factors: "pd.Series") -> "tuple[pd.Series, pd.Series]":
+    """Return which ratios are above 1, and which below, by more than the noise of their size."""
+    limits = factors[ratios.index.get_level_values("elements")].to_numpy()
+    return ratios > limits, ratios < 1 / limits
+
+
+def _clearly(ratios: "pd.Series", factors: "pd.Series") -> bool:
+    """Return whether most ratios are clearly above 1, and no more than strays clearly below.
+
+    A few of many comparisons, within the noise or just beyond it, thus change nothing.
+    """
+    above, below = _sides(ratios, factors)
+    return bool(above.mean() > 0.5 and below.mean() <= STRAY)
+
+
+def _told(ratios: "pd.Series", factors: "pd.Series", more: str, less: str) -> str:
+    """Say how many of the comparisons are beyond the noise."""
+    above, below = (side.sum() for side in _sides(ratios, factors))
+    within = len(ratios) - above - below
+    are = "is" if above == 1 else "are"
+    return (
+        f"Of {counted(len(ratios), 'comparison')}, {above or 'none'} {are} clearly {more}"
+        f" (by more than the noise, a factor of {_span(factors)}), {within or 'none'} within the"
+        f" noise, {below or 'none'} clearly {less}"
+    )
 
 
 def _no_exponential(table: "pd.DataFrame") -> Finding:
@@ -309,21 +360,18 @@ def _no_exponential(table: "pd.DataFrame") -> Finding:
         for form in forms
         for cheap in (REFERENCE, "leaky_relu")
     )
-    even = ratios[ratios <= CLEARLY].index.get_level_values("activation")
+    factors, by_size = noise(table), ratios.groupby(level="elements")
+    even = ratios[~_sides(ratios, factors)[0]].index.get_level_values("activation")
     leaky = written["leaky_relu"] / written[REFERENCE]
-    spread = [f"{leaky.min():.3g}", f"{leaky.max():.3g}"]
     texts = [_range_text(times, names, size) for size in _ends(table)]
     them = f"the {len(names)} with an exponential take" if len(names) > 1 else f"{names[0]} takes"
     evidence = (
         f"Forward and backward, {them}, in units of ReLU's time,"
-        f" {'; '.join(texts)}; Leaky ReLU takes {' to '.join(dict.fromkeys(spread))}."
+        f" {'; '.join(texts)}; Leaky ReLU takes {_span(leaky)}."
     )
-    if len(even):
-        evidence += (
-            f" In {len(even)} of {len(ratios)} comparisons (by size, form, and with either of the"
-            f" two) they are not clearly slower: {', '.join(sorted(set(even)))}."
-        )
-    return Finding(claim, _verdict(ratios > CLEARLY), evidence)
+    evidence += f" {_told(ratios, factors, 'slower', 'faster')} (by size, form, and with either)"
+    evidence += f"; those not clearly slower: {listing(sorted(set(even)))}." if len(even) else "."
+    return Finding(claim, agreed(by_size.apply(_clearly, factors)), evidence)
 
 
 def _ends(table: "pd.DataFrame") -> list[int]:
@@ -347,59 +395,64 @@ def _elu(table: "pd.DataFrame") -> Finding:
     claim = "ELU takes longer to compute than Leaky ReLU, because of its exponential."
     lacking = [name for name in ("elu", "leaky_relu") if name not in set(table["activation"])]
     if lacking:
-        return Finding(claim, UNDECIDED, f"The table lacks {' and '.join(lacking)}.")
+        return Finding(claim, UNDECIDED, f"The table lacks {listing(lacking)}.")
     times = _fastest(table)["both"]["trained"].unstack("activation")
     ratio = times["elu"] / times["leaky_relu"]
     text = ", ".join(f"{r:.3g} at {_count(elements)}" for elements, r in ratio.items())
+    factors = noise(table)
     evidence = (
         f"ELU's forward and backward pass takes so many times as long as Leaky ReLU's, by the"
-        f" number of elements: {text}."
+        f" number of elements: {text}. {_told(ratio, factors, 'slower', 'faster')}."
     )
-    return Finding(claim, _verdict(list(ratio > CLEARLY)), evidence)
+    return Finding(claim, agreed([_clearly(ratio, factors)]), evidence)
 
 
 def _sparse_time(table: "pd.DataFrame") -> Finding:
     claim = "ReLU's sparsity saves time: outputs that are zero are cheaper than others."
-    sparse, dense = _fastest(table, "negative"), _fastest(table, "positive")
-    half = _fastest(table, "half")
-    texts, agreeing = [], []
+    none, half, every = (
+        _fastest(table, inputs).xs(REFERENCE, level="activation").xs("written", level="form")
+        for inputs in ("positive", "half", "negative")
+    )
+    factors, texts, gains = noise(table), [], []
     for passes, name in (("both", "ReLU's own two passes"), ("next layer", "the next layer")):
-        parts = []
-        for elements in sorted(set(table["elements"])):
-            key = (passes, "written", elements, REFERENCE)
-            agreeing.append(bool(dense[key] > CLEARLY * sparse[key]))
-            parts.append(
-                f"{sparse[key] / dense[key]:.2f} ({half[key] / dense[key]:.2f}) at"
-                f" {_count(elements)}"
-            )
+        parts = [
+            f"{every[passes][size] / none[passes][size]:.2f}"
+            f" ({half[passes][size] / none[passes][size]:.2f}) at {_count(size)}"
+            for size in sorted(set(table["elements"]))
+        ]
+        gains += [none[passes] / zeros[passes] for zeros in (every, half)]
         texts.append(f"for {name} {', '.join(parts)}")
     evidence = (
         "The time with all outputs zero (with half of them zero), over that with none zero, by the"
         f" number of elements: {'; '.join(texts)}."
+        f" {_told(pd.concat(gains), factors, 'cheaper', 'dearer')}."
     )
-    return Finding(claim, _verdict(agreeing), evidence)
+    return Finding(claim, agreed(_clearly(gain, factors) for gain in gains), evidence)
 
 
 def _sparse_memory(table: "pd.DataFrame") -> Finding:
-    claim = "ReLU's sparsity saves memory beside activations with an exponential, such as sigmoid."
+    claim = (
+        "ReLU, whose outputs are sparse, keeps less memory for its backward pass than activations"
+        " with an exponential, such as sigmoid."
+    )
     kept = _kept(table)
     names = sorted(set(table.loc[table["exponential"], "activation"]))
     if not names:
-        lacking = "The table lacks any activation with an exponential to compare it with."
-        return Finding(claim, UNDECIDED, lacking)
-    own, others = kept["trained"][REFERENCE], kept["trained"][names]
-    # Its tensors are dense, whatever is in them: less memory than others, not less for its zeros.
-    more = others[others > own]
-    verdict = FAILS if len(more) < len(others) else IN_PART
-    written = kept["written"][names]
-    ends = dict.fromkeys([written.idxmin(), written.idxmax()])
+        return Finding(claim, UNDECIDED, "The table lacks any activation with an exponential.")
+    own, texts, more = kept["trained"][REFERENCE], [], []
+    for form in ("written", "trained"):
+        others = kept[form][names]
+        more += list(others > own)
+        ends = dict.fromkeys([others.idxmin(), others.idxmax()])
+        texts.append(
+            f"as {form} {(others > own).sum() or 'none'} of {len(names)}"
+            f" ({' to '.join(f'{others[name]:.3g} bytes with {name}' for name in ends)})"
+        )
     evidence = (
-        f"ReLU keeps {own:.3g} bytes per element for its backward pass: its tensors are dense, and"
-        f" the same whatever share of them is zero. As trained, {len(more) or 'none'} of"
-        f" {len(names)} with an exponential keep{'s' if len(more) == 1 else ''} more; as written,"
-        f" they keep {' to '.join(f'{written[name]:.3g} ({name})' for name in ends)}."
+        f"ReLU keeps {own:.3g} bytes per element: its tensors are dense, and the same whatever"
+        f" share of them is zero. Of those with an exponential keep more: {', '.join(texts)}."
     )
-    return Finding(claim, verdict, evidence)
+    return Finding(claim, agreed(more), evidence)
 
 
 def _kept(table: "pd.DataFrame") -> "pd.Series":

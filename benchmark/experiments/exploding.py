@@ -32,7 +32,7 @@ from benchmark.experiments import (
 )
 from benchmark.lazy import networks, panels, pd
 from benchmark.palette import GREY
-from benchmark.wording import listing, number
+from benchmark.wording import counted, listing, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +59,14 @@ SOURCE_DEPTH = 3
 CALLED = {"relu": "ReLU", "elu": "ELU", "leaky_relu": "Leaky ReLU"}
 # Losses beyond these are not drawn, unless they start there.
 FLOOR, CEILING = 1e-3, 1e8
+# Widths of the first and of the last line drawn, in points.
+WIDTHS = 3.0, 0.9
+CROSS: dict[str, Any] = {
+    "linestyle": "",
+    "marker": "x",
+    "markersize": 5,
+    "markeredgewidth": 1.5,
+}
 
 
 def measure(setting: Setting) -> "DataFrame":
@@ -166,15 +174,15 @@ def _mean(numbers: Any) -> float:
 
 def method(table: "DataFrame") -> str:
     """Say what was measured."""
-    one, seeds = table.iloc[0], table.seed.nunique()
+    one, seeds, depths = table.iloc[0], table.seed.nunique(), sorted(table.depth.unique())
     return (
-        f"Dense networks of {listing(sorted(table.depth.unique()))} hidden layers of {one.units}"
+        f"Dense networks of {listing(depths)} hidden layer{'s' * (depths != [1])} of {one.units}"
         f" units on {one.dataset} (standardised pixels), their initial weights"
         f" ({listing(sorted(table.initializer.unique()))}) multiplied by"
-        f" {_gains(table)}, trained for {one.steps} steps of plain gradient descent at rate"
-        f" {one.learning_rate:g}: without clipping, with gradients clipped to ±{one.limit:g} by"
-        f" value, and to a norm of {one.limit:g} for each variable;"
-        f" {seeds} seed{'s' * (seeds > 1)}. Exploded means that the loss or the gradient norm"
+        f" {_gains(table)}, trained for {counted(one.steps, 'step')} of plain gradient descent at"
+        f" rate {one.learning_rate:g}: without clipping, with gradients clipped to ±{one.limit:g}"
+        f" by value, and to a norm of {one.limit:g} for each variable;"
+        f" {counted(seeds, 'seed')}. Exploded means that the loss or the gradient norm"
         f" became infinite or the loss rose to more than {EXPLODED:g} times its start; from logits,"
         " the loss stays finite longer than from probabilities."
     )
@@ -261,7 +269,7 @@ def _not_avoided(found: "DataFrame", name: str) -> Finding:
     claim = f"{CALLED[name]} does not avoid exploding gradients."
     rows = found[(found.activation == name) & (found.clipping == OFF)]
     if rows.empty:
-        return Finding(claim, UNDECIDED, f"{name} is not among the activations.")
+        return Finding(claim, UNDECIDED, f"The table lacks {name}.")
     verdict = HOLDS if rows.exploded.any() else FAILS
     return Finding(claim, verdict, f"Exploded unclipped: {_exploded(rows)}.")
 
@@ -273,9 +281,15 @@ def _exploded(rows: "DataFrame") -> str:
         each = group.groupby("gain").exploded.agg(["sum", "count"])
         numbers = listing(f"{n} of {of} from {gain:g} ×" for gain, n, of in each.itertuples())
         steps = group.infinite_at.dropna()
-        when = f" (infinite at step {_span(steps)})" if len(steps) else ""
-        texts.append(f"at {depth} layers {numbers} the usual weights{when}")
+        at = f"step{'s' * (steps.nunique() > 1)} {_span(steps)}" if len(steps) else ""
+        when = f" (infinite at {at})" if at else ""
+        texts.append(f"at {_layers_text([depth])} {numbers} the usual weights{when}")
     return "; ".join(texts)
+
+
+def _layers_text(depths: Iterable[int]) -> str:
+    depths = sorted(depths)
+    return f"{listing(depths)} layer{'s' * (depths != [1])}"
 
 
 def _clipped(found: "DataFrame", clipping: str) -> Finding:
@@ -286,15 +300,18 @@ def _clipped(found: "DataFrame", clipping: str) -> Finding:
     if both.empty:
         return Finding(claim, UNDECIDED, "No network exploded without clipping.")
     kept, lost = both[~both.exploded], both[both.exploded]
-    text = (
-        f"Unclipped, {len(both)} networks explode (with {_names(both)}); clipped, {len(lost)} of"
-        f" them still do{f' (with {_names(lost)})' if len(lost) else ''}."
-    )
+    explode = "network explodes" if len(both) == 1 else "networks explode"
+    text = f"Unclipped, {len(both)} {explode} (with {_names(both)}); clipped, "
+    if len(both) == 1:
+        text += "it still does." if len(lost) else "it does not."
+    else:
+        text += f"{len(lost) or 'none'} of them still {'do' if len(lost) > 1 else 'does'}"
+        text += f" (with {_names(lost)})." if len(lost) else "."
     if len(kept):
-        left = _mean(kept.end / kept.start)
-        text += (
-            f" The loss of the others goes to {number(100 * left)} % of its start (geometric mean)."
-        )
+        left = number(100 * _mean(kept.end / kept.start))
+        mean = " (geometric mean)" if len(kept) > 1 else ""
+        whose = "The loss of the others" if len(lost) else "The loss"
+        text += f" {whose} goes to {left} % of its start{mean}."
     return Finding(claim, agreed(~both.exploded), text)
 
 
@@ -307,15 +324,15 @@ def _selu(found: "DataFrame") -> Finding:
     rows = found[(found.activation == "selu") & (found.clipping == OFF)]
     inside, outside = rows[rows.gain == 1], rows[rows.gain != 1]
     if rows.empty or inside.empty:
-        lacking = "selu is not among the activations." if rows.empty else "No gain of 1 was asked."
+        lacking = "The table lacks selu." if rows.empty else "No gain of 1 was asked."
         return Finding(claim, UNDECIDED, lacking)
     steady = {side: _steady(part) for side, part in (("in", inside), ("out", outside))}
     text = (
         "Under its conditions, LeCun normal weights and standardised inputs, at"
-        f" {listing(sorted(inside.depth.unique()))} layers,"
-        f" {inside.exploded.sum()} of {len(inside)} networks exploded, and the first layer's"
-        f" gradient is {_span(_every_ratio(inside))} times the last hidden layer's (a factor of"
-        f" {STEADY:g} either way counts as steady)."
+        f" {_layers_text(inside.depth.unique())},"
+        f" {inside.exploded.sum()} of {counted(len(inside), 'network')} exploded, and the first"
+        f" layer's gradient is {_span(_every_ratio(inside))} times the last hidden layer's (a"
+        f" factor of {STEADY:g} either way counts as steady)."
     )
     if len(outside):
         text += f" From other weights, exploded unclipped: {_exploded(outside)}."
@@ -334,53 +351,90 @@ def _steady(rows: "DataFrame") -> bool:
 
 
 def figures(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
-    """Draw losses by step, and the first layer's changes over the last one's by gain."""
-    return {"": _losses(table, looks), "layers": _layers(table, looks)}
+    """Draw losses and gradients by step, and the first layer's over the last one's by gain."""
+    # What exploded would leave no room for the rest.
+    return {
+        "": _by_step(table, looks, "loss", "loss (nats)", CEILING),
+        "gradients": _by_step(table, looks, "gradient_norm", "gradient norm", np.inf),
+        "layers": _layers(table, looks),
+    }
 
 
 def _shown_depth(table: "DataFrame") -> int:
     return min(table.depth.unique(), key=lambda depth: abs(depth - SOURCE_DEPTH))
 
 
-def _losses(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _by_step(
+    table: "DataFrame", looks: Mapping[str, "LineLook"], column: str, label: str, ceiling: float
+) -> "Figure":
+    """Draw a column by step; not above the ceiling, unless it starts there."""
     depth, gains = _shown_depth(table), sorted(table.gain.unique())
     rows, names = table[table.depth == depth], list(dict.fromkeys(table.activation))
     kinds, columns = list(CLIPPINGS), len(gains)
     figure, axes = panels.grid(len(kinds) * columns, columns, 1.8, sharex=True, sharey=True)
+    artists = _artists(looks, names)
     for place, (kind, gain) in enumerate((k, g) for k in kinds for g in gains):
         here = axes[place]
         part = rows[(rows.clipping == kind) & (rows.gain == gain)]
-        for name in names:
-            _loss_line(here, part[part.activation == name], looks[name])
+        each = dict(iter(part.groupby("activation", sort=False)))
+        for name, own in each.items():
+            _line(here, own, column, artists[name])
+        _crosses(here, each, artists)
         if kind == kinds[0]:
             here.set_title(f"Initial weights × {gain:g}", loc="left")
         if kind == kinds[-1]:
             here.set_xlabel("Step")
         if gain == gains[0]:
-            here.set_ylabel(f"{CLIPPINGS[kind]}\nloss (nats)")
+            here.set_ylabel(f"{CLIPPINGS[kind]}\n{label}")
     axes[0].set(xscale="log", yscale="log")
     axes[0].xaxis.set_major_formatter("{x:g}")
-    drawn = rows.dropna(subset=["loss"])
+    drawn = rows.dropna(subset=[column])
     if len(drawn):
-        # What exploded would leave no room for the rest.
-        top = max(CEILING, 100 * drawn.loss[drawn.step == 1].max())
-        axes[0].set_ylim(max(drawn.loss.min() / 2, FLOOR), min(2 * drawn.loss.max(), top))
-    panels.legend(figure, looks, names)
+        values = drawn[column]
+        top = max(ceiling, 100 * values[drawn.step == 1].max())
+        axes[0].set_ylim(max(values.min() / 2, FLOOR), min(2 * values.max(), top))
+    _legend(figure, artists)
     return figure
 
 
-def _loss_line(axes: "Axes", rows: "DataFrame", look: "LineLook") -> None:
-    """Draw the mean of the seeds while all are finite, and a cross where the first one is not."""
-    finite = rows.groupby("step").agg(ok=("finite", "all"), count=("seed", "count"))
-    ends = finite.index[~finite.ok]
-    kept = rows[rows.step < ends.min()] if len(ends) else rows
-    means = kept.groupby("step").loss.apply(_mean)
-    axes.plot(means.index, means, **panels.artist(look))
-    if len(ends):
+def _artists(looks: Mapping[str, "LineLook"], names: list[str]) -> dict[str, dict[str, Any]]:
+    """Return how each line is drawn: the later, the thinner, so that it hides none below it."""
+    widths = np.linspace(*WIDTHS, len(names))
+    return {n: {**panels.artist(looks[n]), "linewidth": w} for n, w in zip(names, widths)}
+
+
+def _first_infinite(rows: "DataFrame") -> float:
+    """Return the first step at which a seed's numbers are not finite; infinity if all are."""
+    return rows.step[~rows.finite].min() if not rows.finite.all() else np.inf
+
+
+def _line(axes: "Axes", rows: "DataFrame", column: str, artist: Mapping[str, Any]) -> None:
+    """Draw the mean of the seeds while all are finite."""
+    means = rows[rows.step < _first_infinite(rows)].groupby("step")[column].apply(_mean)
+    axes.plot(means.index, means, **artist)
+
+
+def _crosses(
+    axes: "Axes", each: Mapping[str, "DataFrame"], artists: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Put a cross where an activation's first network became infinite, one below the other."""
+    ends = {name: _first_infinite(rows) for name, rows in each.items()}
+    ends = {name: end for name, end in ends.items() if np.isfinite(end)}
+    apart = min(0.07, 0.9 / max(1, len(ends)))
+    for place, (name, end) in enumerate(ends.items()):
         axes.plot(
-            ends.min(), 0.94, "x", color=look.colour, transform=axes.get_xaxis_transform(),
-            clip_on=False, markersize=6, markeredgewidth=1.5,
+            end, 0.95 - apart * place, color=artists[name]["color"],
+            transform=axes.get_xaxis_transform(), clip_on=False, **CROSS,
         )  # fmt: skip
+
+
+def _legend(figure: "Figure", artists: Mapping[str, Mapping[str, Any]]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], **artist) for artist in artists.values()]
+    handles.append(Line2D([], [], color=GREY, **CROSS))
+    labels = [*artists, "became infinite"]
+    figure.legend(handles=handles, labels=labels, loc="outside right upper")
 
 
 def _layers(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
@@ -422,8 +476,11 @@ EXPERIMENT = Experiment(
     figures=figures,
     captions={
         "": "Loss by step (both logarithmic) with the usual and with larger initial weights"
-        " (columns), without clipping and with two kinds of it (rows); mean over seeds. A cross at"
-        " the top marks the step at which a network's loss or gradient norm became infinite.",
+        " (columns), without clipping and with two kinds of it (rows); mean over seeds. Crosses"
+        " (at any height) mark the step at which an activation's first network became infinite in"
+        " loss or gradient norm; losses far above their start are cut off.",
+        "gradients": "Norm of the gradient of all weight matrices, before clipping, by step, in the"
+        " same panels: to the last step at which it is finite in every network. Crosses as before.",
         "layers": "How much more the first hidden layer is moved than the last, by size of the"
         " initial weights, before training: the gradient with respect to its pre-activations"
         " (left) and the first unclipped step of its weights (right). Above the dotted line the"

@@ -4,12 +4,13 @@ One row of the table is a hidden layer of a network. Norms are Euclidean, losses
 `gradient_norm` (of the weights) and `pre_gradient_norm` (of the pre-activations, all images
 together) are taken before training, `trained_gradient_norm` (of the weights) after an epoch of it,
 each of the mean cross-entropy of the same `images` images; `weight_norm` and `spectral_norm`
-(largest singular value) are the initial weights', `update_norm` is of the sum of the epoch's
+(largest singular value) are the initial weights', `first_update_norm` is of the first step of that
+epoch (learning rate times gradient, of its first batch), `update_norm` of the sum of the epoch's
 steps. `recommended` marks the initial weights that the activation's theory asks for, `diverged` a
 network that was no longer finite after the epoch: what the epoch did is empty there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from benchmark.experiments import (
 )
 from benchmark.lazy import networks, panels, pd
 from benchmark.palette import GREY
-from benchmark.wording import listing, number
+from benchmark.wording import counted, listing, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,19 +126,22 @@ def _measured(nets: "Networks", x: np.ndarray, y: np.ndarray) -> dict[str, np.nd
     """Train for an epoch and return the columns of norms, (layers, n) each."""
     weights = _norms(nets.kernels[:-1])
     before = nets.gradients(x[:IMAGES], y[:IMAGES], training=True)
-    update = _norms(_epoch(nets, x, y))
+    first, moved = _epoch(nets, x, y)
     after = nets.gradients(x[:IMAGES], y[:IMAGES], training=True)
     return {
         "weight_norm": weights,
         "gradient_norm": _norms(before.kernels[:-1]),
         "pre_gradient_norm": _norms(before.pre),
-        "update_norm": update,
+        "first_update_norm": _norms(first),
+        "update_norm": _norms(moved),
         "trained_gradient_norm": _norms(after.kernels[:-1]),
     }
 
 
-def _epoch(nets: "Networks", x: np.ndarray, y: np.ndarray) -> list[Any]:
-    """Train for an epoch of plain gradient descent; return the sum of steps of each hidden kernel.
+def _epoch(nets: "Networks", x: np.ndarray, y: np.ndarray) -> tuple[list[Any], list[Any]]:
+    """Train for an epoch of plain gradient descent.
+
+    Return the first step of each hidden kernel, and the sum of all steps.
 
     Step by step: tracing a graph of 30 layers would take longer than these few steps. Their sum
     is kept apart, since a step far below a weight's last digit leaves no trace in it.
@@ -145,14 +149,15 @@ def _epoch(nets: "Networks", x: np.ndarray, y: np.ndarray) -> list[Any]:
     from benchmark.training import batch_order
 
     orders = np.stack([batch_order(seed, 1, len(x)) for seed in nets.seeds])
-    moved = [0.0] * nets.depth
+    taken, moved = [], [0.0] * nets.depth
     for first in range(0, len(x), BATCH):
         batch = orders[:, first : first + BATCH]
         steps = [-RATE * g for g in nets.gradients(x[batch], y[batch], training=True).all]
         for variable, step in zip(nets.variables, steps):
             variable.assign_add(step)
+        taken = taken or steps[: nets.depth]
         moved = [so_far + step for so_far, step in zip(moved, steps)]
-    return moved
+    return taken, moved
 
 
 def _norms(arrays: list[Any]) -> np.ndarray:
@@ -209,19 +214,20 @@ def _percent(share: float) -> str:
 
 def method(table: "DataFrame") -> str:
     """Say what was measured."""
-    one, seeds = table.iloc[0], table.seed.nunique()
+    one, seeds, depths = table.iloc[0], table.seed.nunique(), sorted(table.depth.unique())
     everyone, kinds = set(table.activation), dict.fromkeys(table.initializer)
     having = {kind: set(table.activation[table.initializer == kind]) for kind in kinds}
     weights = listing(
         kind + (f" (for {listing(sorted(names))})" if names != everyone else "")
         for kind, names in having.items()
     )
+    steps = counted(one.steps, "step")
     return (
-        f"Dense networks of {listing(sorted(table.depth.unique()))} hidden layers of {one.units}"
+        f"Dense networks of {listing(depths)} hidden layer{'s' * (depths != [1])} of {one.units}"
         f" units on {one.dataset} (standardised pixels), from {weights} weights, without and with"
         f" batch normalization: gradients of the mean cross-entropy of {one.images} training images"
-        f" before training and after one epoch ({one.steps} steps) of plain gradient descent at"
-        f" rate {one.learning_rate:g}."
+        f" before training and after one epoch ({steps}) of plain gradient descent"
+        f" at rate {one.learning_rate:g}."
         + (f" Ratios are geometric means over {seeds} seeds." if seeds > 1 else " 1 seed.")
     )
 
@@ -242,7 +248,7 @@ def findings(table: "DataFrame") -> list[Finding]:
 def _lacking(table: "DataFrame", activation: str, least: int, most: float = np.inf) -> str:
     """Return what the table lacks for networks of that depth of an activation, or ""."""
     if activation not in set(table.activation):
-        return f"{activation} is not among the activations."
+        return f"The table lacks {activation}."
     if not table.depth.between(least, most).any():
         return f"No network has {least}{' or more' * (most > least)} hidden layers."
     return ""
@@ -284,10 +290,11 @@ def factors_and_bounds(table: "DataFrame") -> tuple[np.ndarray, np.ndarray]:
 
 def _five_layers(table: "DataFrame") -> Finding:
     claim = f"In a sigmoid network the gradient has vanished within {LAYERS} layers."
-    if lacking := _lacking(table, "sigmoid", LAYERS):
+    # As many derivatives lie between two layers as there are steps from the one to the other.
+    if lacking := _lacking(table, "sigmoid", LAYERS + 1):
         return Finding(claim, UNDECIDED, lacking)
-    depth = min(deep for deep in table.depth.unique() if deep >= LAYERS)
-    layer, texts, gone = depth - LAYERS + 1, [], []
+    depth = min(deep for deep in table.depth.unique() if deep > LAYERS)
+    layer, texts, gone = depth - LAYERS, [], []
     for (kind, deep), rows in _cases(table, "sigmoid").items():
         if deep == depth:
             shares = _between(rows, layer, depth, "gradient_norm")
@@ -302,8 +309,8 @@ def _five_layers(table: "DataFrame") -> Finding:
     return Finding(
         claim,
         agreed(gone),
-        f"In networks of {depth} hidden layers, layer {layer}, the fifth from the end, has of the"
-        f" last one's gradient norm {listing(texts)}; vanished means below {_percent(VANISHED)}.",
+        f"In networks of {depth} hidden layers, layer {layer}, {LAYERS} layers before the last one,"
+        f" has of its gradient norm {listing(texts)}; vanished means below {_percent(VANISHED)}.",
     )
 
 
@@ -314,8 +321,9 @@ def _first_of_three(table: "DataFrame") -> Finding:
         return Finding(claim, UNDECIDED, lacking or "All these networks diverged.")
     texts = [
         f"from {kind} weights layer 1 moves {_percent(far)} as far as layer 3 (by"
-        f" {_percent(first)} of its weights' norm, layer 3 by {_percent(third)} of its own)"
-        for kind, (far, first, third) in found.items()
+        f" {_percent(first)} of its weights' norm, layer 3 by {_percent(third)} of its own; in the"
+        f" very first step {_percent(step)} as far)"
+        for kind, (far, first, third, step) in found.items()
     ]
     others = [
         f"{name} {listing(_percent(far) for far, *_ in moves.values())}"
@@ -324,24 +332,28 @@ def _first_of_three(table: "DataFrame") -> Finding:
     ]
     return Finding(
         claim,
-        agreed([max(far, first / third) < MUCH_SLOWER for far, first, third in found.values()]),
+        agreed(max(far, first / third) < MUCH_SLOWER for far, first, third, _ in found.values()),
         f"In the first epoch {listing(texts)}; much slower means below {_percent(MUCH_SLOWER)},"
         " both absolutely and relative to the weights."
         + (f" For comparison, as far as layer 3: {listing(others)}." if others else ""),
     )
 
 
-def _moves(table: "DataFrame", activation: str) -> dict[str, tuple[float, float, float]]:
+def _moves(table: "DataFrame", activation: str) -> dict[str, tuple[float, ...]]:
     """Return what an epoch does to layers 1 and 3 of three, by initial weights.
 
-    That is layer 1's update as a share of layer 3's, and each one's as a share of its weights.
+    That is layer 1's update as a share of layer 3's, each one's as a share of its weights, and
+    layer 1's share in the first step alone.
     """
     found = {}
     for (kind, depth), rows in _cases(table[~table.diverged], activation).items():
         if depth == 3:
             moved = rows.assign(relative=rows.update_norm / rows.weight_norm)
             sizes = (_mean(_at(moved, layer, "relative")) for layer in (1, 3))
-            found[kind] = (_mean(_between(rows, 1, 3, "update_norm")), *sizes)
+            epoch, step = (
+                _mean(_between(rows, 1, 3, f"{when}update_norm")) for when in ("", "first_")
+            )
+            found[kind] = (epoch, *sizes, step)
     return found
 
 
@@ -360,9 +372,7 @@ def _deep(
     levels: dict[str, list[float]] = {}
     for (kind, depth), rows in cases.items():
         if depth >= LAYERS:
-            reference = _at(cases[kind, shallowest], 1, "gradient_norm")
-            level = _share(_at(rows, 1, "gradient_norm"), reference)
-            levels.setdefault(kind, []).append(_mean(level))
+            levels.setdefault(kind, []).append(_level(rows, cases[kind, shallowest]))
             share = _between(rows, 1, depth, "gradient_norm")
             shares.setdefault(kind, []).append(_mean(share))
     gone = [min(both) < VANISHED for kind in shares for both in zip(shares[kind], levels[kind])]
@@ -382,6 +392,11 @@ def _deep(
     )
 
 
+def _level(rows: "DataFrame", shallowest: "DataFrame") -> float:
+    """Return the first layer's gradient as a share of that in the shallowest network."""
+    return _mean(_share(_at(rows, 1, "gradient_norm"), _at(shallowest, 1, "gradient_norm")))
+
+
 def _overdone(table: "DataFrame") -> str:
     """Say which activation's first layer batch normalization favours most, at the deepest."""
     depth = table.depth.max()
@@ -393,14 +408,18 @@ def _overdone(table: "DataFrame") -> str:
     }
     name, kind = max(shares, key=shares.__getitem__)
     return (
-        f" Of all activations {name} (from {kind} weights) has the largest first gradient at"
-        f" {depth} layers, {number(shares[name, kind])} times the last one."
+        f" Of all activations {name} (from {kind} weights) has the largest ratio at {depth} layers:"
+        f" the first gradient norm is {number(shares[name, kind])} times the last one."
     )
 
 
 def figures(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
-    """Draw gradients by layer and activation, and the first layer's share of updates by depth."""
-    return {"": _by_layer(table), "share": _by_depth(table, looks)}
+    """Draw gradients by layer and activation; the first layer's gradient and update by depth."""
+    return {
+        "": _by_layer(table),
+        "depth": _by_depth(table, looks, _levels, f"gradient\n÷ that at depth {table.depth.min()}"),
+        "share": _by_depth(table, looks, _moved, "update\n÷ last hidden layer's"),
+    }
 
 
 def _views(table: "DataFrame") -> dict[str, "DataFrame"]:
@@ -448,7 +467,13 @@ def _map(rows: "DataFrame", names: list[str]) -> np.ndarray:
     )
 
 
-def _by_depth(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _by_depth(
+    table: "DataFrame",
+    looks: Mapping[str, "LineLook"],
+    line: Callable[["DataFrame"], dict[int, float]],
+    label: str,
+) -> "Figure":
+    """Draw what `line` makes of the first layer of one activation's networks, over the depth."""
     from matplotlib.ticker import NullLocator
 
     views, names = _views(table), list(dict.fromkeys(table.activation))
@@ -456,11 +481,11 @@ def _by_depth(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
     figure, axes = panels.grid(2 * columns, columns, 2.1, sharex=True, sharey=True)
     for place, (normalised, weights) in enumerate((n, v) for n in (False, True) for v in views):
         rows, here = views[weights], axes[place]
-        rows = rows[(rows.batch_norm == normalised) & ~rows.diverged]
+        rows = rows[rows.batch_norm == normalised]
         for name in names:
-            depths, shares = _line(rows[rows.activation == name])
+            shares = line(rows[rows.activation == name])
             look = {**panels.artist(looks[name]), "marker": looks[name].marker}
-            here.plot(depths, np.maximum(shares, FLOOR), **look)
+            here.plot(list(shares), np.maximum(list(shares.values()), FLOOR), **look)
         here.axhline(VANISHED, color=GREY, linestyle=":")
         if normalised:
             here.set_xlabel("Hidden layers")
@@ -468,7 +493,7 @@ def _by_depth(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
             here.set_title(weights, loc="left")
         if place % columns == 0:
             kind = "Batch normalization" if normalised else "Plain"
-            here.set_ylabel(f"{kind}:\nfirst layer's update\n÷ last hidden layer's")
+            here.set_ylabel(f"{kind}:\nfirst layer's {label}")
     depths = sorted(table.depth.unique())
     axes[0].set(xscale="log", yscale="log")
     axes[0].set_xticks(depths[:: -(-len(depths) // 6)], minor=False)
@@ -478,10 +503,16 @@ def _by_depth(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
     return figure
 
 
-def _line(rows: "DataFrame") -> tuple[list[int], list[float]]:
-    """Return depths, and the first layer's update as a share of the last one's there."""
+def _levels(rows: "DataFrame") -> dict[int, float]:
+    """Return the first layer's gradient as a share of that of the shallowest network, by depth."""
     groups = dict(iter(rows.groupby("depth")))
-    return list(groups), [_mean(_between(r, 1, d, "update_norm")) for d, r in groups.items()]
+    return {depth: _level(group, groups[min(groups)]) for depth, group in groups.items()}
+
+
+def _moved(rows: "DataFrame") -> dict[int, float]:
+    """Return the first layer's update as a share of the last one's, by depth."""
+    each = rows[~rows.diverged].groupby("depth")
+    return {depth: _mean(_between(group, 1, depth, "update_norm")) for depth, group in each}
 
 
 def _initializer(value: Any) -> str:
@@ -504,6 +535,9 @@ EXPERIMENT = Experiment(
         "": "Gradient of each hidden layer's weights before training, relative to that of the last"
         " hidden layer, without and with batch normalization. Red on the colour bar: 1 %, below"
         " which the gradient counts as vanished.",
+        "depth": "Gradient of the first layer's weights before training, relative to that in the"
+        " shallowest network, by depth and initial weights (columns), without and with batch"
+        " normalization (rows). Dotted: 1 %. What is below 1e-8 is drawn there.",
         "share": "How far the first epoch of gradient descent moves the first layer's weights,"
         " relative to the last hidden layer's, by depth and initial weights (columns), without and"
         " with batch normalization (rows). Dotted: 1 %. What is below 1e-8 is drawn there.",

@@ -21,7 +21,8 @@ the step function (counter-example). Positions and values are in the activation'
 * `odd`; `output_mean`, `second_moment` and `variance_factor` (the variance) for inputs from N(0,1),
   several inputs of one output being independent; `zero_centred`.
 * `learned_per_unit`: learned parameters; `constants`: fixed ones.
-* `fixed_variances` of the map in `benchmark.moments` ("0 only", "every" or a list); `fixed_mean`,
+* `fixed_variances` of the map in `benchmark.moments`, for weights that add up to exactly 0 for
+  each unit ("0 only", "every" or a list); `fixed_mean`,
   `fixed_variance`, `fixed_attracts`, `spectral_radius` and `singular_value` (largest) of the fixed
   point that attracts most; `zero_growth`: factor on a variance of 1e-4, `zero_attracts`;
   `self_normalising`: the point (0, 1) is fixed and attracts.
@@ -108,8 +109,8 @@ def method(table: "pandas.DataFrame") -> str:
         )
     return text + (
         ". Means and variances are those of the output for inputs from N(0, 1), by quadrature; the"
-        " map from one layer's mean and variance to the next one's is the one for weights of mean"
-        " 0 and squared norm 1 (arXiv:1706.02515)."
+        " map from one layer's mean and variance to the next one's is the one for weights that add"
+        " up to exactly 0 for each unit (ω = 0) and whose squares add up to 1 (arXiv:1706.02515)."
     )
 
 
@@ -297,8 +298,8 @@ EXPERIMENT = Experiment(
         "checklist": "Activations against properties: ✓ on blue has it, orange has it not, with"
         " what it has instead: the places of kinks, the minimum, hard or soft saturation, the mean"
         " output, the length over which the slope is near 1, the weights or inputs of a unit, and"
-        " → 0 where the variance shrinks from layer to layer. A dash: not defined for several"
-        " inputs.",
+        " → 0 where, with weights that add up to 0 for each unit, the variance shrinks from layer"
+        " to layer. A dash: not defined for several inputs.",
     },
     activations=None,
     seeds=0,

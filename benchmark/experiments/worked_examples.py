@@ -31,6 +31,7 @@ from benchmark.activations import Activation, resolve
 from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Experiment, Finding, Setting
 from benchmark.lazy import panels, pd, tf
 from benchmark.palette import PALETTE
+from benchmark.wording import counted, listing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,11 +221,11 @@ def method(table: "pd.DataFrame") -> str:
     seeds = _cases(table, "gelu")
     draws = _expectation(table)["draws"].iloc[0]
     return (
-        f"Chains with one neuron per layer and {', '.join(names)}: {chain.index.max()} layers"
+        f"Chains with one neuron per layer and {listing(names)}: {chain.index.max()} layers"
         f" behind a weight of {first['weight']:g} (learning rate {first['learning rate']:g}), and"
         f" {large.index.max()} layers with weights of {large.loc[0, 'weight']:g} and every"
-        f" z at 0; {len(_cases(table, 'clipping'))} gradients clipped in two ways; {draws:,.0f}"
-        f" draws for each input of GELU ({len(seeds)} seed{'s' if len(seeds) > 1 else ''})."
+        f" z at 0; {counted(len(_cases(table, 'clipping')), 'gradient')} clipped in two ways;"
+        f" {counted(draws, 'draw')} for each input of GELU ({counted(len(seeds), 'seed')})."
         " The articles' copies have lost their formulas: the first chain is a reconstruction,"
         " with all other weights and the input at 1, and the loss's derivative at the output set"
         " to 1; the second is Nielsen's."
@@ -240,6 +241,15 @@ def _small(value: float) -> str:
     """Return "1.23e-4"."""
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def _apart(value: float) -> str:
+    """Return a number in full, thousands set apart by thin spaces."""
+    return f"{value:,.9g}".replace(",", "\u202f")
+
+
+def _signed(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
 
 
 def _lacking(claim: str) -> Finding:
@@ -261,9 +271,9 @@ def _vanishes(table: "pd.DataFrame") -> Finding:
     evidence = (
         f"Through {FIVE} layers its gradient is {product} = {_small(chain.loc[FIVE, 'gradient'])},"
         f" and the weight goes from {weight:g} to {chain.loc[FIVE, 'new weight']:.6g}, by"
-        f" {share[FIVE]:.2%} of it. In a network of one layer the gradient is a healthy"
+        f" {number(100 * share[FIVE])} % of it. In a network of one layer the gradient is a healthy"
         f" {chain.loc[1, 'gradient']:.3g}, and the weight goes to"
-        f" {chain.loc[1, 'new weight']:.3g}, by {share[1]:.0%} of it."
+        f" {chain.loc[1, 'new weight']:.3g}, by {number(100 * share[1])} % of it."
     )
     others = {
         name: _values(table, "vanishing", "chain", name).loc[FIVE, "gradient"]
@@ -290,12 +300,13 @@ def _explodes(table: "pd.DataFrame") -> Finding:
     last = factors.index.max()
     holds = np.allclose(factors, 25.0, rtol=1e-6) and gradient[1] > 1000 * gradient[last]
     evidence = (
-        f"The factors are {', '.join(f'{factor:.4g}' for factor in factors)}: from"
-        f" {gradient[last]:.3g} at layer {last} the gradient grows to {gradient[1]:,.6g} at"
-        f" layer 1, {gradient[1] / gradient[last]:,.6g}-fold. The example hangs by a thread: with"
-        f" the same biases and an input of {moved.loc[0, 'input']:g} instead of"
-        f" {chosen.loc[0, 'input']:g}, the neurons saturate, and it is"
-        f" {_small(moved['gradient'][1])}."
+        f"The factors of the {last} layers are {listing(f'{factor:.4g}' for factor in factors)}."
+        f" From {gradient[last]:.3g} at layer {last} the gradient of the bias grows to"
+        f" {_apart(gradient[1])} at layer 1, {_apart(gradient[1] / gradient[last])}-fold, by the"
+        f" first {last - 1} of them; all {last} together, from the output to the input, make"
+        f" {_apart(factors.prod())}. The example hangs by a thread: with the same biases and an"
+        f" input of {moved.loc[0, 'input']:g} instead of {chosen.loc[0, 'input']:g}, the neurons"
+        f" saturate, and it is {_small(moved['gradient'][1])}."
     )
     return Finding(claim, HOLDS if holds else FAILS, evidence)
 
@@ -309,7 +320,8 @@ def _clipped(table: "pd.DataFrame") -> Finding:
         parts = ("first component, by value", "second component, by value")
         within += [all(abs(one[part]) <= limit for part in parts), one["norm, by norm"] <= limit]
         texts.append(
-            f"({one['first component, unclipped']:g}, {one['second component, unclipped']:g})"
+            f"({_signed(one['first component, unclipped'])},"
+            f" {_signed(one['second component, unclipped'])})"
             f" turns by {one['angle, by value']:.1f}° by value and"
             f" {one['angle, by norm']:.1f}° by norm, its norm from"
             f" {one['norm, unclipped']:.2f} to {one['norm, by value']:.2f} and"
@@ -349,10 +361,10 @@ def _expected(table: "pd.DataFrame") -> Finding:
     between = (wide["tanh form"] - wide["expected"]).abs()
     count = f"{len(some) // seeds} inputs" + (f" and {seeds} seeds" if seeds > 1 else "")
     evidence = (
-        f"Over {count}, from {wide['x'].min():g} to {wide['x'].max():g}, the mean of"
-        f" {wide['draws'].iloc[0]:,.0f} draws lies at most {away.max():.1f} standard errors from"
-        f" x Φ(x) (in the root mean square {np.sqrt((away**2).mean()):.2f}, where 1 is expected)."
-        f" The tanh form is at most {_small(between.max())} away from it, at x ="
+        f"Over {count}, from {_signed(wide['x'].min())} to {_signed(wide['x'].max())}, the mean"
+        f" of {counted(wide['draws'].iloc[0], 'draw')} lies at most {away.max():.1f} standard"
+        f" errors from x Φ(x) (in the root mean square {np.sqrt((away**2).mean()):.2f}, where 1 is"
+        f" expected). The tanh form is at most {_small(between.max())} away from it, at x ="
         f" {abs(wide.loc[between.idxmax(), 'x']):g} or its negative."
     )
     return Finding(claim, HOLDS if away.max() <= MOST_ERRORS else FAILS, evidence)
