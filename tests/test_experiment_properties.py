@@ -420,3 +420,12 @@ def test_a_table_is_a_function_of_its_setting():
     )
     pd.testing.assert_frame_equal(first, again)
     assert parts == [(0, 3), (1, 3), (3, 3)]
+
+
+def test_function_without_finite_values_is_named():
+    def nowhere(x):
+        return x * tf.constant(float("nan"), x.dtype)
+
+    entry = Activation("nowhere", nowhere)
+    with pytest.raises(ValueError, match="nowhere cannot be examined"):
+        EXPERIMENT.measure(Setting((entry,), (), {}))

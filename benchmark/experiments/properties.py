@@ -74,12 +74,19 @@ _YES, _NO = PALETTE[1], PALETTE[4]
 
 
 def measure(setting: Setting) -> "pandas.DataFrame":
-    """Return one row per activation, and those of softmax and the step function."""
+    """Return one row per activation, and those of softmax and the step function.
+
+    Raises:
+        ValueError: one of them has no finite values, for instance; the message names it.
+    """
     rows, curves = [], {}
     parts = len(setting.entries) + 2
     for done, entry in enumerate(setting.entries):
         setting.progress(done, parts)
-        row, curve = checklist.row(entry)
+        try:
+            row, curve = checklist.row(entry)
+        except Exception as error:
+            raise ValueError(f"{entry.name} cannot be examined in float64: {error}") from error
         rows.append(row)
         if curve:
             curves[entry.name] = curve
