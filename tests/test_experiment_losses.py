@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
-from scipy import integrate, optimize
+from scipy import integrate, optimize, stats
 
 from benchmark import datasets, plotting, report
 from benchmark.activations import resolve
@@ -39,8 +39,8 @@ def small():
 
 def made_table(
     steps=((47, 10, 47), (233, 17, 77)),
-    adam=((2, 4), (3, 5)),
-    sgd=((2, 4), (3, 5)),
+    adam=((2, 4), (3, 5)) * 3,
+    sgd=((2, 4), (3, 5)) * 3,
     slope=None,
     epochs=6,
 ):
@@ -173,15 +173,17 @@ def test_claims_that_hold():
     told = [finding.evidence for finding in experiment.findings(table)]
     assert "in 2\u202f330, 49.6 times" in told[0]
     assert "77 at the rate matched at 0.82" in told[2]
-    assert "80%: 2.5 against 4.5" in told[3]
-    assert "2 pairs" in told[3]
+    assert "80 %: 2.5 against 4.5" in told[3]
+    assert "6 pairs" in told[3]
+    assert "sign test: p = 0.0156" in told[3]
+    assert "after the last one: 85.0 % against 85.0 %" in told[3]
 
 
 def test_claims_that_fail():
     table = made_table(
         steps=((47, 100, 100), (40, 100, 100)),
-        adam=((4, 2), (0, 2)),
-        sgd=((4, 2), (2, 4)),
+        adam=((4, 2), (0, 2)) * 3,
+        sgd=((4, 2), (2, 4)) * 3,
         slope=-experiment.GRID,
     )
     assert verdicts(table) == [FAILS] * 5
@@ -189,17 +191,43 @@ def test_claims_that_fail():
 
 def test_claims_that_hold_in_part():
     bent = np.abs(experiment.GRID)
-    never = ((0, 0), (0, 0))
+    never = ((0, 0),) * 6
+    # Eight wins and two losses: one loss too many for all of the claim.
+    most = ((2, 4),) * 8 + ((4, 2),) * 2
     table = made_table(
-        steps=((47, 10, 47), (60, 17, 77)), adam=((2, 4), (2, 4), (4, 2)), sgd=never, slope=bent
+        steps=((47, 10, 47), (60, 17, 77)), adam=(*most, (2, 4)), sgd=never, slope=bent
     )
     assert verdicts(table) == [IN_PART] * 4 + [UNDECIDED]
-    assert "80%: none against none" in experiment.findings(table)[4].evidence
+    assert "80 %: none against none" in experiment.findings(table)[4].evidence
 
 
 def test_same_epoch_is_no_win():
-    assert verdicts(made_table(adam=((3, 3), (3, 3))))[3] == FAILS
-    assert verdicts(made_table(adam=((3, 0), (3, 3))))[3] == IN_PART
+    assert verdicts(made_table(adam=((3, 3),) * 6))[3] == FAILS
+    assert verdicts(made_table(adam=((3, 0),) * 5 + ((3, 3),) * 3))[3] == IN_PART
+
+
+def test_a_majority_that_chance_would_bring_is_none():
+    chance = ((2, 4),) * 7 + ((4, 2),) * 5 + ((3, 3),) * 5
+    found = experiment.findings(made_table(adam=chance))[3]
+    assert found.verdict == FAILS
+    assert "sign test: p = 0.387" in found.evidence
+    few = experiment.findings(made_table(adam=((2, 4),) * 4))[3]
+    assert few.verdict == UNDECIDED
+    assert "So few pairs cannot show who is faster: it takes 5." in few.evidence
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(7, 5), (0, 3), (17, 0), (0, 0)])
+def test_by_chance_is_the_sign_test(wins, losses):
+    if wins + losses:
+        expected = stats.binomtest(wins, wins + losses, alternative="greater").pvalue
+    else:
+        expected = 1.0
+    assert experiment.by_chance(wins, losses) == pytest.approx(expected)
+
+
+def test_final_accuracy_is_that_of_the_last_epochs():
+    late = experiment.findings(made_table(adam=((2, 0),) * 6))[3].evidence
+    assert "after the last one: 85.0 % against 60.0 %" in late
 
 
 def test_diverged_runs_are_told():
@@ -228,7 +256,7 @@ def test_figures(small, style):
             figure.savefig(io.BytesIO())
     network = small[small["part"] == "network"]
     drawn = [line.get_ydata()[0] for line in figures["network"].axes[0].lines]
-    assert sorted(drawn) == pytest.approx(sorted(100 * network["val_accuracy"]))
+    assert sorted(drawn) == pytest.approx(sorted(100 - 100 * network["val_accuracy"]))
 
 
 @pytest.mark.parametrize(

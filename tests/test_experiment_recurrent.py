@@ -238,12 +238,37 @@ def test_figures_show_every_cell(style):
     titles = [axes.get_title(loc="left") for axes in drawn[""].axes]
     assert titles == ["Before training", "Trained at lag 5", "Trained at lag 20"]
     assert all(len(axes.lines) == len(KEPT) for axes in drawn[""].axes)
+    # Only what is drawn is explained: no lines there.
     (legend,) = drawn["accuracy"].legends
+    assert {line.get_linestyle() for line in legend.legend_handles} == {"None"}
+    assert {line.get_linestyle() for line in drawn[""].legends[0].legend_handles} != {"None"}
     names = [text.get_text() for text in legend.get_texts()]
     assert names == ["sigmoid", "tanh", "ReLU (U = 1)", "LSTM", "LSTM (open gate)", "GRU"]
     sigmoid = drawn[""].axes[0].lines[0]
     np.testing.assert_allclose(sigmoid.get_ydata(), [1, 0.2**10, 0.2**20], rtol=1e-9)
     assert sigmoid.get_color() == report.looks()["sigmoid"].colour
+
+
+def test_gradients_of_what_was_not_learnt_are_faint():
+    made = table(learnt={"tanh": 5})
+    with figure_style("light"):
+        axes = recurrent.figures(made, report.looks())[""].axes
+    place = list(KEPT).index("tanh")
+    faint = [[line.get_alpha() < 1 for line in panel.lines] for panel in axes]
+    assert faint[:2] == [[False] * len(KEPT)] * 2
+    assert faint[2] == [number == place for number in range(len(KEPT))]
+    evidence = recurrent.findings(made)[MITIGATES].evidence
+    assert "Lag 20 was learnt by sigmoid, ReLU (U = 1), LSTM, LSTM (open gate) and GRU." in evidence
+    assert "Lag 20 was learnt by none." in (
+        recurrent.findings(table(learnt=dict.fromkeys(KEPT, 0)))[MITIGATES].evidence
+    )
+
+
+def test_many_functions_are_told_by_their_ends():
+    many = {name: 0.2 + 0.1 * place for place, name in enumerate(("elu", "gelu", "silu", "selu"))}
+    evidence = recurrent.findings(table({**KEPT, **many}))[VANISHES].evidence
+    assert "last state, between 1.0e-14 (0.20 per step) with" in evidence
+    assert "of 6 functions" in evidence
 
 
 def test_options_name_what_is_wrong():

@@ -193,6 +193,8 @@ def made(cells):
 
 
 DRAWN = [(0.01, 1.0 + 0.01 * number) for number in range(5)], (0.05, 1.2)
+# As plain dropout does it: drawn together, at another variance of the domain.
+MOVED = [(0.02, 1.26 + 0.01 * number) for number in range(5)], (0.02, 1.39)
 # In the domain, but where each start was: not drawn.
 KEPT = list(module.STARTS), (0.0, 1.0)
 AWAY = [(0.5, 0.3)] * 5, (0.5, 0.3)
@@ -229,6 +231,7 @@ def test_only_selu(cells, verdict):
     [
         ((DRAWN, AWAY, AWAY, AWAY), experiments.HOLDS),
         ((DRAWN, DRAWN, AWAY, AWAY), experiments.IN_PART),
+        ((DRAWN, AWAY, AWAY, MOVED), experiments.IN_PART),
         ((DRAWN, DRAWN, DRAWN, DRAWN), experiments.FAILS),
         ((AWAY, AWAY, AWAY, AWAY), experiments.FAILS),
     ],
@@ -256,6 +259,18 @@ def test_the_evidence_has_the_numbers():
     assert "5.71 % remain" in texts[0]
     assert "relu at mean 0.500 and variance 0.300" in texts[0]
     assert "relu 0 % (last layer at mean 0.500 and variance 0.300; validation" in texts[2]
+
+
+def test_one_domain_for_before_and_after_training():
+    held, trained = (
+        module.findings(made(company(DRAWN, AWAY, AWAY, MOVED)))[1],
+        module.findings(made({SELU: MOVED, RELU: AWAY}))[2],
+    )
+    assert "LeCun + plain dropout: mean 0.020 and variance 1.26 to 1.30 (held, though around" in (
+        held.evidence
+    )
+    assert "LeCun + AlphaDropout: mean 0.010 and variance 1.00 to 1.04 (held);" in held.evidence
+    assert trained.verdict == experiments.HOLDS
 
 
 def test_infinite_numbers_are_said():

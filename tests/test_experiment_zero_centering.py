@@ -180,6 +180,16 @@ def test_claims_that_hold():
     assert "3.4 times" in told[2]
     assert "12 updates" in told[3]
     assert "1 seed," in experiment.method(table)
+    assert "network of 1 hidden layer of" in experiment.method(table)
+    assert "100 % of the neurons" in told[0]
+    assert "layer: −0.10 at initialization" in told[6]
+
+
+def test_method_says_what_stands_after_plus_minus(small):
+    assert "± stands the standard deviation over the problems" in experiment.method(small)
+    assert "distance is 5 % of" in experiment.method(small)
+    alone = problem_table(tanh=((1.3, 1.3), (12, 12), 0.0, 0.0, 0.0))
+    assert "±" not in experiment.method(alone)
 
 
 def test_claims_that_fail():
@@ -211,7 +221,7 @@ def test_missing_functions_and_paths_without_end():
 
     table = measured("nothing")
     assert verdicts(table) == [UNDECIDED] * 7
-    assert "relu, selu" in experiment.findings(table)[-1].evidence
+    assert experiment.findings(table)[-1].evidence == "The table lacks relu and selu."
     problems = table[table["part"] == "problem"]
     assert not problems["reached"].astype(bool).any()
     assert (problems["updates"] == experiment.MOST_UPDATES).all()

@@ -36,6 +36,7 @@ from benchmark.experiments import (
     Setting,
 )
 from benchmark.lazy import panels, pd
+from benchmark.wording import counted, listing
 
 if TYPE_CHECKING:
     import pandas
@@ -78,6 +79,7 @@ MARKED = 10.0
 LEARNT = 0.9
 # Below this a gradient leaves the figure, and counts as this in means.
 FLOOR, LOWEST_DRAWN = 1e-300, 1e-20
+FAINT = 0.35
 
 VANISHES = (
     "Back-propagation multiplies one factor per step, so that in a simple recurrent network the"
@@ -231,6 +233,16 @@ def _accuracies(table: "pandas.DataFrame") -> "pandas.DataFrame":
     return table[(table.measure == "accuracy") & table.chosen]
 
 
+def _mean_accuracies(table: "pandas.DataFrame") -> "pandas.Series":
+    """Return the mean over seeds at the chosen rate, by cell, activation and lag."""
+    return _accuracies(table).groupby(["cell", "activation", "lag"], sort=False).value.mean()
+
+
+def _learnt_by(table: "pandas.DataFrame", lag: int) -> str:
+    means = _mean_accuracies(table).xs(lag, level="lag")
+    return listing(label for pair, label in _labels(table).items() if means[pair] >= LEARNT)
+
+
 def _number(value: float) -> str:
     if value <= FLOOR:
         return "0"
@@ -245,14 +257,6 @@ def _fraction(share: float, lag: int) -> str:
     return f"{_number(share)} ({share ** (1 / lag):.2f} per step)"
 
 
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([part for part in (", ".join(parts[:-1]), parts[-1]) if part])
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def method(table: "pandas.DataFrame") -> str:
     """Say what the networks are and what they had to learn."""
     first, lags = table.iloc[0], [str(lag) for lag in sorted(table.lag.unique())]
@@ -265,10 +269,10 @@ def method(table: "pandas.DataFrame") -> str:
         " computes f(x W + h U + b) with orthogonal U; for comparison ReLU with U = 1, and LSTM and"
         f" GRU as Keras starts them (the LSTM's forget gate with bias {bias['lstm']:g}, that is a"
         f" gate of {_gate(bias['lstm'])}), and an LSTM with bias {bias['lstm_open']:g} there, a"
-        f" gate of {_gate(bias['lstm_open'])}. Each learnt for {_counted(first.steps, 'step')} of"
+        f" gate of {_gate(bias['lstm_open'])}. Each learnt for {counted(first.steps, 'step')} of"
         " Adam, batches of"
-        f" {first.batch_size}, {_counted(table.seed.nunique(), 'seed')}, at the better of the rates"
-        f" {_listed([f'{rate:g}' for rate in rates])} on validation sequences."
+        f" {first.batch_size}, {counted(table.seed.nunique(), 'seed')}, at the better of the rates"
+        f" {listing([f'{rate:g}' for rate in rates])} on validation sequences."
     )
 
 
@@ -290,13 +294,13 @@ def _vanishes(table: "pandas.DataFrame") -> Finding:
     told = sorted(simple, key=simple.__getitem__)
     if len(told) > 4:
         told = [told[0], told[-1]]
-    listing = _listed([f"{_fraction(simple[name], lag)} with {name}" for name in told])
+    each = listing([f"{_fraction(simple[name], lag)} with {name}" for name in told])
     if len(simple) > len(told):
-        listing = f"between {listing}, of {len(simple)} functions"
+        each = f"between {each}, of {len(simple)} functions"
     identity = shares["identity", "relu"]
     evidence = (
         f"Before training, the last output's gradient with respect to the state {lag} steps"
-        f" earlier is, as a share of that with respect to the last state, {listing}; with ReLU and"
+        f" earlier is, as a share of that with respect to the last state, {each}; with ReLU and"
         f" U = 1 it is {_fraction(identity, lag)}."
     )
     if any(gone) and identity ** (1 / lag) >= FADES:
@@ -316,7 +320,7 @@ def _mitigates(table: "pandas.DataFrame") -> Finding:
     if min(simple) >= VANISHED:
         evidence = (
             f"There was nothing to mitigate: of these simple cells none had lost its gradient"
-            f" within {_counted(lag, 'step')}, the smallest share being {_number(min(simple))}."
+            f" within {counted(lag, 'step')}, the smallest share being {_number(min(simple))}."
         )
         return Finding(MITIGATES, UNDECIDED, evidence)
     marked, whole, parts = [], [], []
@@ -335,7 +339,10 @@ def _mitigates(table: "pandas.DataFrame") -> Finding:
             f" simple cell ({name})"
         )
     verdict = HOLDS if all(whole) else IN_PART if any(marked) else FAILS
-    evidence = f"The gradient {lag} steps back, over that at the last step: {'; '.join(parts)}."
+    evidence = (
+        f"The gradient {lag} steps back, over that at the last step: {'; '.join(parts)}. Lag {lag}"
+        f" was learnt by {_learnt_by(table, lag)}."
+    )
     if start["lstm", "tanh"] < VANISHED <= start["lstm_open", "tanh"]:
         evidence += (
             " As Keras starts it the LSTM's gradient vanishes too; how slowly is a matter of the"
@@ -350,15 +357,13 @@ def _learns(table: "pandas.DataFrame") -> Finding:
     In part: it is so with an open forget gate only. Undecided: no cell learnt any lag, or a
     simple one the longest.
     """
-    rows = _accuracies(table)
-    means = rows.groupby(["cell", "activation", "lag"], sort=False).value.mean()
-    labels = _labels(table)
-    lags = sorted(rows.lag.unique())
+    means, labels = _mean_accuracies(table), _labels(table)
+    lags = sorted(means.index.unique("lag"))
     most = {
         pair: max((lag for lag in lags if means[(*pair, lag)] >= LEARNT), default=0)
         for pair in labels
     }
-    threshold, seeds = f"{100 * LEARNT:g} %", _counted(table.seed.nunique(), "seed")
+    threshold, seeds = f"{100 * LEARNT:g} %", counted(table.seed.nunique(), "seed")
     if not any(most.values()):
         evidence = f"In so few steps none of them reached {threshold} at any lag."
         return Finding(LEARNS, UNDECIDED, evidence)
@@ -369,7 +374,7 @@ def _learns(table: "pandas.DataFrame") -> Finding:
     by_lag: dict[int, list[str]] = {}
     for pair, lag in sorted(most.items(), key=lambda item: item[1]):
         by_lag.setdefault(lag, []).append(labels[pair])
-    listing = "; ".join(f"{lag or 'none'} by {_listed(names)}" for lag, names in by_lag.items())
+    longest = "; ".join(f"{lag or 'none'} by {listing(names)}" for lag, names in by_lag.items())
     scores = [
         f"{labels[pair]} {100 * means[(*pair, lags[-1])]:.3g} %"
         for pair in labels
@@ -377,7 +382,7 @@ def _learns(table: "pandas.DataFrame") -> Finding:
     ]
     evidence = (
         f"The longest lag learnt, that is with {threshold} of the test sequences right in the mean"
-        f" over {seeds}: {listing}. At lag {lags[-1]}: {_listed(scores)}, by chance"
+        f" over {seeds}: {longest}. At lag {lags[-1]}: {listing(scores)}, by chance"
         f" {100 / table.classes.iloc[0]:.3g} %."
     )
     return Finding(LEARNS, verdict, evidence)
@@ -399,11 +404,14 @@ def _style(pair: tuple[str, str], looks: Mapping[str, "LineLook"]) -> dict[str, 
     return {"color": matplotlib.rcParams["text.color"], "linestyle": line, "marker": marker}
 
 
-def _legend(figure: "Figure", table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> None:
+def _legend(
+    figure: "Figure", table: "pandas.DataFrame", looks: Mapping[str, "LineLook"], **style: Any
+) -> None:
+    """Explain the cells; `style` replaces what the figure draws otherwise."""
     from matplotlib.lines import Line2D
 
     labels = _labels(table)
-    handles = [Line2D([], [], **_style(pair, looks)) for pair in labels]
+    handles = [Line2D([], [], **{**_style(pair, looks), **style}) for pair in labels]
     figure.legend(handles, list(labels.values()), loc="outside right upper")
 
 
@@ -412,6 +420,7 @@ def _gradient_figure(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"])
     lags = sorted(rows[rows.stage == "trained"].lag.unique())
     views = [("initial", rows.lag.max(), "Before training")]
     views += [("trained", lag, f"Trained at lag {lag}") for lag in lags]
+    means = _mean_accuracies(table)
     figure, axes = panels.grid(len(views), 2, 2.1, sharey=True)
     for panel, (stage, lag, title) in zip(axes, views):
         shown = rows[(rows.stage == stage) & (rows.lag == lag)]
@@ -419,7 +428,10 @@ def _gradient_figure(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"])
             own = shown[(shown.cell == pair[0]) & (shown.activation == pair[1])]
             curve = own.groupby("back").share.agg(_geometric)
             every = max(1, len(curve) // 4)
-            panel.plot(curve.index, curve, markevery=(place % every, every), **_style(pair, looks))
+            # What has not learnt its lag says little of what learning does to the gradient.
+            faint = stage == "trained" and means[(*pair, lag)] < LEARNT
+            style = {**_style(pair, looks), "alpha": FAINT if faint else 1.0}
+            panel.plot(curve.index, curve, markevery=(place % every, every), **style)
         panel.set_title(title, loc="left")
         panel.set_xlabel("Time lag (steps before the last)")
     _gradient_axis(axes, rows.share)
@@ -460,7 +472,7 @@ def _accuracy_figure(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"])
     axes.set_ylim(0, 104)
     axes.set_xlabel("Time lag (steps between the symbol and the answer)")
     axes.set_ylabel("Test accuracy (%)")
-    _legend(figure, table, looks)
+    _legend(figure, table, looks, linestyle="", markersize=5)
     return figure
 
 
@@ -481,8 +493,9 @@ EXPERIMENT = Experiment(
     captions={
         "": "Norm of the last output's gradient with respect to the state so many steps earlier,"
         " over that with respect to the last state (of LSTMs the cell state), before training and"
-        " after it; geometric means over seeds. U = 1: recurrent weights that start as the"
-        " identity; open gate: a forget gate that starts at 0.993.",
+        " after it; geometric means over seeds. Faint: cells that did not learn that lag (less than"
+        " 90 % of the test sequences right), down to networks at chance. U = 1: recurrent weights"
+        " that start as the identity; open gate: a forget gate that starts at 0.993.",
         "accuracy": "Test accuracy after training at each time lag, each cell at the better"
         " learning rate: large the mean over seeds, small the single seeds. Dotted: chance.",
     },

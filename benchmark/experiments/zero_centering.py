@@ -34,7 +34,7 @@ from benchmark.experiments import (
 )
 from benchmark.lazy import networks, panels, pd, tf
 from benchmark.palette import GREY
-from benchmark.wording import counted, spread
+from benchmark.wording import counted, listing, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -277,15 +277,20 @@ def method(table: "DataFrame") -> str:
     first, one = problem.iloc[0], network.iloc[0]
     count = len(problem[["seed", "problem"]].drop_duplicates())
     return (
-        f"Two weights descend from (0, 0) to (1, -1) in {counted(count, 'random problem')} of"
+        f"Two weights descend from (0, 0) to (1, −1) in {counted(count, 'random problem')} of"
         f" {counted(first['examples'], 'example')}, from the same pre-activations z ~ N(0, 1) for"
         " every function, at learning rate 1 / the largest curvature that an update can meet, until"
-        f" the distance is {first['close']:.0%} of what it was; and again with the inputs' mean"
-        f" taken away. A network of {network['layer'].max():.0f} hidden layers of"
-        f" {one['width']:.0f}, {counted(network['seed'].nunique(), 'seed')}, is looked at with"
+        f" the distance is {100 * first['close']:g} % of what it was; and again with the inputs'"
+        f" mean taken away{_what_spread(count)}. A network of"
+        f" {counted(network['layer'].max(), 'hidden layer')} of {one['width']:.0f},"
+        f" {counted(network['seed'].nunique(), 'seed')}, is looked at with"
         f" {counted(one['batch_size'], 'image')} of {one['dataset']} before and after"
         f" {counted(one['epochs'], 'epoch')} of Adam ({one['learning_rate']:g}) without dropout."
     )
+
+
+def _what_spread(count: int) -> str:
+    return " (after ± stands the standard deviation over the problems)" if count > 1 else ""
 
 
 def findings(table: "DataFrame") -> list[Finding]:
@@ -318,19 +323,23 @@ def findings(table: "DataFrame") -> list[Finding]:
             ("relu",),
             _relu_shifted,
         ),
-        *(
-            (
-                f"{label} takes negative values too, which pushes the mean output towards 0.",
-                ("relu", name),
-                _centring(name, label),
-            )
-            for name, label in (("elu", "ELU"), ("selu", "SELU"))
+        (
+            "ELU takes negative values too, which pushes the mean output towards 0 (Clevert et al."
+            " 2015, section 3).",
+            ("relu", "elu"),
+            _centring("elu", "ELU"),
+        ),
+        (
+            "SELU takes negative values too, by which it controls its mean output and keeps it near"
+            " 0.",
+            ("relu", "selu"),
+            _centring("selu", "SELU"),
         ),
     )
     found = []
     for claim, needed, judge in claims:
         missing = [name for name in needed if name not in set(table["activation"])]
-        said = (UNDECIDED, f"Not asked for: {', '.join(missing)}.") if missing else judge(table)
+        said = (UNDECIDED, f"The table lacks {listing(missing)}.") if missing else judge(table)
         found.append(Finding(claim, *said))
     return found
 
@@ -350,15 +359,15 @@ def _one_example(table: "DataFrame") -> Said:
     verdict = HOLDS if own.min() >= ALL else IN_PART if own.max() >= SOME else FAILS
     return verdict, (
         "For one example, the incoming gradients have one sign in"
-        f" {_range(own, '.0%')} of the neurons behind each hidden layer, before and after training."
-        f" Among the other functions that is so for {', '.join(others) or 'none'}."
+        f" {_percents(own)} of the neurons behind each hidden layer, before and after training."
+        f" Among the other functions that is so for {listing(others)}."
     )
 
 
 def _whole_batch(table: "DataFrame") -> Said:
     shares = {m: _hidden(table, "sigmoid", "one_signed_batch", m) for m in MOMENTS}
     every = np.concatenate([*shares.values()])
-    told = " and ".join(f"{_range(share, '.0%')} {WORDS[m]}" for m, share in shares.items())
+    told = " and ".join(f"{_percents(share)} {WORDS[m]}" for m, share in shares.items())
     verdict = HOLDS if every.min() >= ALL else IN_PART if every.max() >= SOME else FAILS
     return verdict, (
         "For a batch, over which the sign of the error differs, the share of neurons whose"
@@ -436,8 +445,12 @@ def _not_reached(*parts: "DataFrame") -> str:
 
 
 def _range(values: "Series", form: str) -> str:
-    low, high = format(values.min(), form), format(values.max(), form)
+    low, high = (format(end, form).replace("-", "−") for end in (values.min(), values.max()))
     return low if low == high else f"{low} to {high}"
+
+
+def _percents(shares: "Series") -> str:
+    return f"{_range(100 * shares, '.0f')} %"
 
 
 # Figures.
@@ -514,7 +527,7 @@ EXPERIMENT = Experiment(
     findings=findings,
     figures=figures,
     captions={
-        "": "Two weights on their way from (0, 0) to (1, -1) (star), one example at a time, beside"
+        "": "Two weights on their way from (0, 0) to (1, −1) (star), one example at a time, beside"
         " the straight line (dashed): the first problem's path, and above it the mean length of"
         " the path over the straight line and the mean number of updates.",
         "network": "Layer by layer before and after training: mean output over its root mean"
