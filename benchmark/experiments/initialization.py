@@ -495,5 +495,5 @@ EXPERIMENT = experiments.Experiment(
         Option("depths", [1, 2, 4, 8], _depths, "numbers of linear hidden layers (1,2,4,8)"),
     ),
     images=True,
-    seconds=80.0,
+    seconds=70.0,
 )
