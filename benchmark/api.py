@@ -317,7 +317,7 @@ def rebuild(output: str | Path, style: str = "light", console: "Console | None" 
         )
     config.check_style(style)
     with store.lock():
-        report.redraw_experiments(store, style)
+        undrawn = report.redraw_experiments(store, style)
         if recorded:
             figures = report.write_runs(store, recorded, style)
             runs = store.table("runs.csv")
@@ -327,3 +327,5 @@ def rebuild(output: str | Path, style: str = "light", console: "Console | None" 
             _show_end(shown, store, runs, figures)
         if measured:
             show_claims(shown, store, claims)
+        for name, why in undrawn.items():
+            say(shown, f"Not drawn anew: {name}: {why}")

@@ -1,6 +1,5 @@
 """Store → statistics → plotting → files: rebuilds tables and figures from the recorded runs."""
 
-import contextlib
 import io
 import itertools
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 from benchmark import experiments, page, statistics
 from benchmark.activations import names, resolve
 from benchmark.config import RunSpec
+from benchmark.errors import one_line
 from benchmark.experiments import Experiment
 from benchmark.palette import LineLook, grey_look, look
 from benchmark.store import CLAIMS, Store
@@ -115,17 +115,24 @@ def _key(made: Experiment, path: Path) -> str:
     return path.stem.removeprefix(made.name).removeprefix("-")
 
 
-def redraw_experiments(store: Store, style: str = "light") -> None:
-    """Draw the figures of all experiments anew whose tables are whole."""
+def redraw_experiments(store: Store, style: str = "light") -> dict[str, str]:
+    """Draw the figures of all experiments anew whose tables are whole.
+
+    Returns why some could not be drawn, by name; a table of another version, for instance.
+    """
+    undrawn = {}
     for name in experiments.catalogue():
         record = store.measurement(name)
         if not record:
             continue
-        # A table of another version: the page says so.
-        with contextlib.suppress(Exception):
+        try:
             figures = draw_experiment(store, name, style, record["places"])
-            names = [path.name for path in figures]
-            store.write_measurement(name, {**record, "style": style, "figures": names})
+        except Exception as error:
+            undrawn[name] = f"{type(error).__name__}: {one_line(error)}"
+            continue
+        names = [path.name for path in figures]
+        store.write_measurement(name, {**record, "style": style, "figures": names})
+    return undrawn
 
 
 def draw_experiment(

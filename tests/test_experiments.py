@@ -390,7 +390,9 @@ def test_table_of_no_use_is_told_of(copied, content, told, capfd):
         del record["seal"]
         store.write_measurement("worked_examples", record)
     assert cli.main(["report", "--output", str(copied)]) == 0
-    assert capfd.readouterr().err == ""
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert ("Not drawn anew: worked_examples" in out) == (told == "cannot be read")
     page = (copied / "report.html").read_text()
     assert told in page
     assert "makes it anew" in page
