@@ -37,6 +37,14 @@ sys.meta_path.insert(0, Hidden())
 """
 
 
+def command_of(process):
+    """Its command line, empty once it has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 class Cluster:
     """What a user starts by hand: `dask scheduler`, and `dask worker` without any option."""
 
@@ -91,7 +99,7 @@ class Cluster:
         found = []
         for process in self.processes.values():
             found += psutil.Process(process.pid).children(recursive=True)
-        return [child for child in found if "benchmark.child" in child.cmdline()]
+        return [child for child in found if "benchmark.child" in command_of(child)]
 
     def close(self):
         for name in list(self.processes):
