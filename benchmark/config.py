@@ -139,6 +139,16 @@ def listed(kind: str, value: object, convert: Callable[[Any], Any]) -> list[Any]
     return list(dict.fromkeys(convert(item) for item in items))
 
 
+def rate_list(value: object) -> list[float]:
+    """Return learning rates in rising order, of a list or of a text separated by commas.
+
+    Raises:
+        RequestError: there are none, or one is not above 0.
+    """
+    rates = listed("learning rates", value, lambda item: positive_number("learning rate", item))
+    return sorted(rates)
+
+
 def seed_list(value: object) -> list[int]:
     """Return the seeds for a count (5: 0 to 4) or a list ("0,3,7" or a sequence of integers).
 

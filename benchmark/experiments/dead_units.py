@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.activations import GLOROT, Activation
-from benchmark.config import listed, positive_number, whole_number
+from benchmark.config import rate_list, whole_number
 from benchmark.experiments import (
     FAILS,
     HOLDS,
@@ -586,11 +586,6 @@ def _revivals(
     axes.grid(False, axis="y")
 
 
-def _rates(value: Any) -> list[float]:
-    rates = listed("learning rates", value, lambda item: positive_number("learning rate", item))
-    return sorted(rates)
-
-
 EXPERIMENT = Experiment(
     name="dead_units",
     place=5,
@@ -611,7 +606,9 @@ EXPERIMENT = Experiment(
         " ones that came back (full).",
     },
     options=(
-        Option("learning_rates", [0.03, 0.1, 0.3, 0.5, 1.0], _rates, "learning rates (0.03,…,1)"),
+        Option(
+            "learning_rates", [0.03, 0.1, 0.3, 0.5, 1.0], rate_list, "learning rates (0.03,…,1)"
+        ),
         Option(
             "epochs",
             30,

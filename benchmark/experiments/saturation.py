@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.activations import Activation
-from benchmark.config import listed, positive_number, whole_number
+from benchmark.config import rate_list, whole_number
 from benchmark.experiments import (
     FAILS,
     HOLDS,
@@ -412,11 +412,6 @@ def _shares(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
     return figure
 
 
-def _rates(value: Any) -> list[float]:
-    rates = listed("learning rates", value, lambda item: positive_number("learning rate", item))
-    return sorted(rates)
-
-
 EXPERIMENT = Experiment(
     name="saturation",
     place=8,
@@ -440,7 +435,7 @@ EXPERIMENT = Experiment(
         Option(
             "epochs", 60, lambda value: whole_number("epochs", value), "epochs of training (60)"
         ),
-        Option("learning_rates", [0.1, 0.3, 1.0], _rates, "learning rates (0.1,0.3,1)"),
+        Option("learning_rates", [0.1, 0.3, 1.0], rate_list, "learning rates (0.1,0.3,1)"),
     ),
     images=True,
     seconds=20.0,
