@@ -11,8 +11,9 @@ from benchmark.activations import Activation, custom_objects, register_activatio
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError, unknown
 from benchmark.laboratory import run_experiments, show_claims
-from benchmark.progress import Display, Work, count, duration, say, screen
+from benchmark.progress import Display, Work, duration, say, screen
 from benchmark.store import DONE, Store
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,8 +197,8 @@ def _run_missing(
     first, names = job.specs[0], {spec.activation for spec in job.specs}
     say(
         console,
-        f"{count(len(job.specs), 'run')}: {count(len(names), 'activation')} on"
-        f" {job.data.name} ({job.located.origin}), {count(first.epochs, 'epoch')} each;"
+        f"{counted(len(job.specs), 'run')}: {counted(len(names), 'activation')} on"
+        f" {job.data.name} ({job.located.origin}), {counted(first.epochs, 'epoch')} each;"
         f" {len(job.specs) - len(tasks)} already done. Device: {first.device}, {first.precision}.",
     )
     if tasks:
@@ -239,7 +240,7 @@ def _train(
     specs = [task.spec for task in tasks]
     work = Work(specs, steps_per_epoch, seconds_per_step, jobs)
     left = duration(work.seconds_left())
-    say(console, f"Training {count(len(tasks), 'run')}, {jobs} at once; time left: {left}.")
+    say(console, f"Training {counted(len(tasks), 'run')}, {jobs} at once; time left: {left}.")
     if cluster:
         cluster.deliver(job.data)
         if not cluster.threads():

@@ -162,7 +162,7 @@ def _measured(api: Any, names: list[str] | None, **settings: Any) -> int:
 
 
 def _everything(options: argparse.Namespace) -> int:
-    from benchmark import api, config
+    from benchmark import api
 
     code = _compare(options)
     # Beside each experiment's own, what was compared.

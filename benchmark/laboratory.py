@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import config, datasets, experiments, measuring
 from benchmark.experiments import FAILS, HOLDS, IN_PART
-from benchmark.progress import count, say, screen
+from benchmark.progress import say, screen
 from benchmark.store import Store
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,7 +109,7 @@ def _measure_missing(
     if located and located.note:
         say(console, located.note)
     done = 0 if fresh else sum(bool(measuring.finished(store, spec)) for spec in specs)
-    say(console, f"{count(len(specs), 'experiment')}{on}; {done} already done.")
+    say(console, f"{counted(len(specs), 'experiment')}{on}; {done} already done.")
     if not tasks:
         return {}
     store.write_environment(described)

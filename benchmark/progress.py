@@ -126,11 +126,6 @@ class Work:
         return (work + to_start * starting) / max(min(self._jobs, len(self._left)), 1)
 
 
-def count(number: int, noun: str) -> str:
-    """Return "1 run" or "3 runs"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def duration(seconds: float) -> str:
     """Return a duration as text a person reads: "about 3 min"."""
     if not seconds:

@@ -1,4 +1,4 @@
-"""How the experiments' texts put numbers and lists."""
+"""How texts for readers put numbers and lists."""
 
 from collections.abc import Iterable
 from typing import Any
