@@ -262,7 +262,7 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
     from rich.table import Table
 
     from benchmark import statistics
-    from benchmark.page import spread
+    from benchmark.wording import mean_and_deviation
 
     summary = statistics.summarise(runs)
     varied = [name for name in statistics.SETTINGS if summary[name].nunique(dropna=False) > 1]
@@ -282,9 +282,9 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
         table.add_row(
             row["activation"],
             *(str(row[name]) for name in varied),
-            spread(row, "val_accuracy", "%"),
-            spread(row, "test_accuracy", "%"),
-            spread(row, "seconds_per_epoch", ""),
+            mean_and_deviation(row, "val_accuracy", "%"),
+            mean_and_deviation(row, "test_accuracy", "%"),
+            mean_and_deviation(row, "seconds_per_epoch", ""),
             seeds,
         )
     console.print(table)

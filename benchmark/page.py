@@ -2,13 +2,14 @@
 
 import base64
 import html
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from benchmark import statistics
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Experiment, Finding
+from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED
+from benchmark.sections import Section
+from benchmark.wording import mean_and_deviation, plain
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -34,22 +35,6 @@ h2 {{ margin-top: 2.5rem; }}
 </body></html>
 """
 _CLASSES = {HOLDS: "holds", IN_PART: "part", FAILS: "fails", UNDECIDED: "undecided"}
-
-
-@dataclass(frozen=True)
-class Section:
-    """An experiment on the page; `figures` gives the captions by SVG file."""
-
-    experiment: Experiment
-    method: str
-    findings: list[Finding]
-    figures: dict[Path, str]
-    note: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name of the experiment."""
-        return self.experiment.name
 
 
 def render(summary: pd.DataFrame | None, curves: list[Path], sections: list[Section]) -> str:
@@ -86,8 +71,11 @@ def _summary_table(summary: pd.DataFrame) -> str:
     lines = [_row("th", headings)]
     for row in summary.to_dict("records"):
         cells = [row["activation"], *(plain(row[name]) for name in varied)]
-        cells += [spread(row, "test_accuracy", "%"), spread(row, "val_accuracy", "%")]
-        cells += [spread(row, "seconds_per_epoch", "s")]
+        cells += [
+            mean_and_deviation(row, "test_accuracy", "%"),
+            mean_and_deviation(row, "val_accuracy", "%"),
+        ]
+        cells += [mean_and_deviation(row, "seconds_per_epoch", "s")]
         cells += [str(row[name]) for name in ("n_seeds", "n_diverged", "n_failed")]
         lines.append(_row("td", cells))
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
@@ -126,20 +114,3 @@ def _figure(path: Path, caption: str) -> str:
         f'<figure><img alt="{text}" src="data:image/svg+xml;base64,{source}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
-
-
-def plain(value: object) -> str:
-    """Return a setting's value as titles and file names have it."""
-    return "all" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def spread(row: dict, metric: str, unit: str) -> str:
-    """Return "97.12 ± 0.10 %" for a metric of a summary row; "–" where there is no mean."""
-    mean, deviation = row[f"{metric}_mean"], row[f"{metric}_std"]
-    if pd.isna(mean):
-        return "–"
-    factor, decimals = (100, 2) if unit == "%" else (1, 1 if mean >= 10 else 3)
-    text = f"{mean * factor:.{decimals}f}"
-    if not pd.isna(deviation):
-        text += f" ± {deviation * factor:.{decimals}f}"
-    return f"{text} {unit}".strip()

@@ -10,9 +10,10 @@ from benchmark import experiments, page, statistics
 from benchmark.activations import names, resolve
 from benchmark.config import RunSpec
 from benchmark.errors import one_line
-from benchmark.experiments import Experiment
 from benchmark.palette import LineLook, grey_look, look
+from benchmark.sections import sections
 from benchmark.store import CLAIMS, Store
+from benchmark.wording import plain
 
 FIGURES = (("accuracy", "Accuracy"), ("loss", "Loss"))
 CLAIMS_TABLE = f"experiments/{CLAIMS}.csv"
@@ -73,46 +74,6 @@ def write_page(store: Store) -> pd.DataFrame:
     ]
     store.write_text("report.html", page.render(summary, curves, told))
     return claims
-
-
-def sections(store: Store) -> list[page.Section]:
-    """Return what the folder's experiments have to tell, in the order of the report.
-
-    A table that is damaged, or that this version cannot read, gives a section that says so.
-    """
-    there, failures = store.measured(), store.failures()
-    return [
-        _section(store, made, failures.get(name, ""))
-        for name, made in experiments.catalogue().items()
-        if name in there or name in failures
-    ]
-
-
-def _section(store: Store, made: Experiment, failure: str) -> page.Section:
-    note = f"The last attempt failed: {failure}." if failure else ""
-    if not store.measurement(made.name):
-        again = f"`python -m benchmark experiments {made.name}` makes it anew"
-        return page.Section(
-            made, "", [], {}, note or f"Its table is unfinished or damaged: {again}."
-        )
-    try:
-        table = store.table(f"experiments/{made.name}.csv")
-        method, findings = made.method(table), made.findings(table)
-    except Exception as error:
-        again = f"`python -m benchmark experiments {made.name} --fresh` makes it anew"
-        return page.Section(made, "", [], {}, f"Its table cannot be read ({error!r}): {again}.")
-    if note:
-        note += " This is the table of an earlier one."
-    figures = {
-        path: made.captions[key]
-        for path in store.figures(made.name)
-        if path.suffix == ".svg" and (key := _key(made, path)) in made.captions
-    }
-    return page.Section(made, method, findings, figures, note)
-
-
-def _key(made: Experiment, path: Path) -> str:
-    return path.stem.removeprefix(made.name).removeprefix("-")
 
 
 def redraw_experiments(store: Store, style: str = "light") -> dict[str, str]:
@@ -184,7 +145,7 @@ def write_figures(
     groups = curves.groupby(varied, sort=False, dropna=False) if varied else [((), curves)]
     paths = []
     for (values, group), (metric, title) in itertools.product(groups, FIGURES):
-        parts = [page.plain(value) for value in values]
+        parts = [plain(value) for value in values]
         figure = curves_figure(
             group, metric, colours, title=_title(title, group, varied, parts), style=style
         )

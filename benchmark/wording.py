@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.lazy import pd
+
 
 def listing(items: Iterable[Any]) -> str:
     """Return "0.1, 0.3 and 1"; texts are taken as they are, of nothing it is "none"."""
@@ -35,3 +37,20 @@ def spread(values: Any) -> str:
 def percent(shares: Any) -> str:
     """Return a share, or the mean of several with their standard deviation, in percent."""
     return f"{spread(100 * np.atleast_1d(shares))} %"
+
+
+def plain(value: object) -> str:
+    """Return a setting's value as titles and file names have it."""
+    return "all" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def mean_and_deviation(row: dict, metric: str, unit: str) -> str:
+    """Return "97.12 ± 0.10 %" for a metric of a summary row; "–" where there is no mean."""
+    mean, deviation = row[f"{metric}_mean"], row[f"{metric}_std"]
+    if pd.isna(mean):
+        return "–"
+    factor, decimals = (100, 2) if unit == "%" else (1, 1 if mean >= 10 else 3)
+    text = f"{mean * factor:.{decimals}f}"
+    if not pd.isna(deviation):
+        text += f" ± {deviation * factor:.{decimals}f}"
+    return f"{text} {unit}".strip()
