@@ -96,6 +96,7 @@ class Cluster(scheduling.DaskWorkers):
         self._address = address
         self._job = f"{scheduling.TOPIC}-{uuid.uuid4().hex[:12]}"
         self._topic = self._job
+        self._delivered = False
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(_log_of_dask_silenced())
         try:
@@ -122,11 +123,13 @@ class Cluster(scheduling.DaskWorkers):
         return sum(worker["nthreads"] for worker in self._workers())
 
     def deliver(self, data: datasets.Dataset) -> None:
-        """Send the data to every worker, now or when it joins.
+        """Send the data to every worker, now or when it joins; once for all runs of a job.
 
         Raises:
             RequestError: a worker lacks this project, or cannot take the data.
         """
+        if self._delivered:
+            return
         lacking = [worker for worker, found in self._client.run(_prober()).items() if not found]
         if lacking:
             raise RequestError(
@@ -141,6 +144,7 @@ class Cluster(scheduling.DaskWorkers):
                 f"a worker of {self._address} cannot take the data: {type(error).__name__}:"
                 f" {one_line(error)}"
             ) from error
+        self._delivered = True
 
     def _forget(self) -> None:
         # Where the scheduler or a worker is gone there may be nothing left to clear up.

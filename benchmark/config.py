@@ -1,5 +1,6 @@
 """What a run is (`RunSpec`), the presets, and how a request expands into runs."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -21,6 +22,12 @@ PROTOCOL = 2
 CLIP_VALUE = 0.5
 STYLES = ("light", "dark")
 DEFAULT_OUTPUT = "results/latest"
+BASELINE = "relu"
+# What a run is for, as runs.csv says it: the settings that all share, an activation's own learning
+# rate, or the choice of that rate.
+COMPARISON, TUNED, TUNING = "comparison", "tuned", "tuning"
+# Seeds that choose learning rates: far from those that a user counts from 0.
+FIRST_TUNING_SEED = 1000
 
 
 @dataclass(frozen=True)
@@ -155,9 +162,13 @@ def seed_list(value: object) -> list[int]:
     Raises:
         RequestError: it is neither, or holds a seed below 0.
     """
-    if isinstance(value, int) or (isinstance(value, str) and "," not in value):
+    if _is_count(value):
         return list(range(whole_number("seeds", value, most=10**6)))
     return listed("seeds", value, lambda item: whole_number("seed", item, 0, 2**31 - 1))
+
+
+def _is_count(seeds: object) -> bool:
+    return isinstance(seeds, int) or (isinstance(seeds, str) and "," not in seeds)
 
 
 def activation_list(value: object) -> list[str]:
@@ -214,7 +225,7 @@ def multiply_adds(model: str, height: int, width: int) -> int:
     return first * 9 * 32 + second * 9 * 32 * 64 + pooled * 128
 
 
-GRID = ("model", "optimizer", "learning_rate", "loss", "batch_size")
+GRID = ("model", "optimizer", "learning_rate", "loss", "batch_size", "initializer")
 
 
 @dataclass(frozen=True)
@@ -222,7 +233,9 @@ class Request:
     """What a user asked for, checked, before the dataset is looked up.
 
     The fields named in `GRID`, `activations` and `seeds` hold one or more values each; `seeds`,
-    `epochs` and `loss` may be None: the preset's.
+    `epochs` and `loss` may be None: the preset's. `tune_learning_rates` are those among which
+    each activation gets its own, empty where none is to be chosen; `tune_seeds` are the seeds of
+    the runs that choose.
     """
 
     activations: list[str]
@@ -233,12 +246,14 @@ class Request:
     optimizer: list[str]
     learning_rate: list[float]
     batch_size: list[int]
+    initializer: list[str]
     limit: int | None
-    initializer: str
     preset: str | None
     threads: int
     deterministic: bool
     precision: str
+    tune_learning_rates: list[float]
+    tune_seeds: list[int]
 
 
 def request(
@@ -251,11 +266,13 @@ def request(
     learning_rate: object = 0.001,
     batch_size: object = 128,
     limit: object = None,
-    initializer: str = "article",
+    initializer: object = "article",
     preset: str | None = None,
     threads: object = 1,
     deterministic: bool = False,
     precision: str = "float32",
+    tune_learning_rates: object = None,
+    tune_seeds: object = None,
 ) -> Request:
     """Check every setting of a request.
 
@@ -264,10 +281,10 @@ def request(
     """
     if preset is not None:
         _one_of("preset", preset, tuple(PRESETS))
-    _one_of("initializer", initializer, INITIALIZERS)
+    wanted = None if seeds is None else seed_list(seeds)
     return Request(
         activations=activation_list(activations),
-        seeds=None if seeds is None else seed_list(seeds),
+        seeds=wanted,
         epochs=None if epochs is None else whole_number("epochs", epochs),
         loss=None if loss is None else listed("loss", loss, _choice("loss", LOSSES)),
         model=listed("model", model, _choice("model", MODELS)),
@@ -277,12 +294,47 @@ def request(
         ),
         batch_size=listed("batch size", batch_size, lambda item: whole_number("batch size", item)),
         limit=None if limit is None else whole_number("limit", limit),
-        initializer=initializer,
+        initializer=listed("initializer", initializer, _choice("initializer", INITIALIZERS)),
         preset=preset,
         threads=whole_number("threads", threads, most=1024),
         deterministic=bool(deterministic),
         precision=_choice("precision", PRECISIONS)(precision),
+        **_tuning(tune_learning_rates, tune_seeds, wanted, preset),
     )
+
+
+def _tuning(
+    rates: object, tune_seeds: object, seeds: list[int] | None, preset: str | None
+) -> dict[str, list]:
+    """Return the checked learning rates to choose from and the seeds that choose."""
+    if rates is None:
+        if tune_seeds is not None:
+            raise RequestError(
+                f"tune seeds {tune_seeds!r} need learning rates to choose from: give them with"
+                " --tune-learning-rates, 3e-4,1e-3,3e-3 for instance"
+            )
+        return {"tune_learning_rates": [], "tune_seeds": []}
+    if preset is not None and PRESETS[preset].validation == "test":
+        raise RequestError(
+            f"preset {preset!r} validates on the test set, which must not choose learning rates:"
+            " leave out --tune-learning-rates or take another preset"
+        )
+    chosen = rate_list(rates)
+    if len(chosen) < 2:
+        raise RequestError(
+            f"tune learning rates {rates!r} leave no choice: give two or more, separated by commas"
+        )
+    asked = 3 if tune_seeds is None else tune_seeds
+    found = seed_list(asked)
+    if _is_count(asked):
+        found = [FIRST_TUNING_SEED + seed for seed in found]
+    both = sorted(set(found) & set(seeds or range(max(p.seeds for p in PRESETS.values()))))
+    if both:
+        raise RequestError(
+            f"seed {both[0]} is among the tune seeds and the seeds: the final runs need seeds that"
+            f" chose nothing; give others, {FIRST_TUNING_SEED} and above for instance"
+        )
+    return {"tune_learning_rates": chosen, "tune_seeds": found}
 
 
 def _choice(kind: str, valid: Sequence[str]) -> Callable[[Any], str]:
@@ -300,14 +352,44 @@ def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list
     All activations of one seed come before the next seed, so that a job that is stopped early
     holds complete comparisons.
     """
+    return _expanded(wanted, dataset, data_sha256, device)
+
+
+def expand_tuning(wanted: Request, dataset: str, data_sha256: str, device: str) -> list[RunSpec]:
+    """Return the runs that choose each activation's learning rate, none where none is asked for."""
+    if not wanted.tune_learning_rates:
+        return []
+    grid = dataclasses.replace(
+        wanted, learning_rate=wanted.tune_learning_rates, seeds=wanted.tune_seeds
+    )
+    return _expanded(grid, dataset, data_sha256, device)
+
+
+def expand_tuned(
+    wanted: Request,
+    dataset: str,
+    data_sha256: str,
+    device: str,
+    chosen: Callable[[RunSpec], float | None],
+) -> list[RunSpec]:
+    """Return the final runs at each activation's own learning rate.
+
+    `chosen` gives the rate for a run's activation and settings, None where none could be chosen.
+    """
+    one_rate = dataclasses.replace(wanted, learning_rate=wanted.learning_rate[:1])
+    specs = _expanded(one_rate, dataset, data_sha256, device)
+    rates = [(spec, chosen(spec)) for spec in specs]
+    return [dataclasses.replace(spec, learning_rate=rate) for spec, rate in rates if rate]
+
+
+def _expanded(wanted: Request, dataset: str, data_sha256: str, device: str) -> list[RunSpec]:
     from benchmark.plugins import fingerprint
 
     preset = preset_for(wanted.preset, dataset, device == "GPU")
-    seeds = wanted.seeds or list(range(preset.seeds))
-    losses = wanted.loss or [preset.loss]
-    grid = itertools.product(
-        wanted.model, wanted.optimizer, wanted.learning_rate, losses, wanted.batch_size
-    )
+    settings = {
+        **{name: getattr(wanted, name) for name in GRID},
+        "loss": wanted.loss or [preset.loss],
+    }
     return [
         RunSpec(
             **dict(zip(GRID, values)),
@@ -316,7 +398,6 @@ def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list
             seed=seed,
             epochs=wanted.epochs or preset.epochs,
             limit=wanted.limit,
-            initializer=wanted.initializer,
             validation=preset.validation,
             threads=wanted.threads,
             device=device,
@@ -325,7 +406,7 @@ def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list
             data_sha256=data_sha256,
             activation_sha256=fingerprint(resolve(name)),
         )
-        for values in grid
-        for seed in seeds
+        for values in itertools.product(*settings.values())
+        for seed in wanted.seeds or range(preset.seeds)
         for name in wanted.activations
     ]

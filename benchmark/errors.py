@@ -1,4 +1,4 @@
-"""The one error that means "the request was wrong", and its wording."""
+"""The errors that users see as one line, and their wording."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,6 +10,10 @@ class RequestError(ValueError):
     The message is one line that quotes the bad value and says what would be good. The command
     line prints it and exits with code 2.
     """
+
+
+class ReportError(RuntimeError):
+    """The report notebook could not be executed; the message is one line."""
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> RequestError:

@@ -17,7 +17,8 @@ from benchmark.activations import resolve
 from benchmark.config import RunSpec
 from benchmark.environment import peak_memory_mb, reset_peak_memory
 from benchmark.errors import RequestError
-from benchmark.store import RunFolder, Store
+from benchmark.run_folder import RunFolder
+from benchmark.store import Store
 
 DISK_FULL = "the disk is full"
 # Between two events of a run's progress inside an epoch.

@@ -2,257 +2,22 @@
 
 import contextlib
 import csv
-import dataclasses
-import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from benchmark.config import RunSpec
+from benchmark.config import COMPARISON, RunSpec
 from benchmark.errors import RequestError
 from benchmark.formats import csv_text, read_sealed, sha256, write_atomic, write_sealed
+from benchmark.run_folder import DONE, HISTORY_COLUMNS, RUN_COLUMNS, RunFolder, spec_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.training import Checkpoint, Outcome
-
-HISTORY_COLUMNS = (
-    "dataset",
-    "model",
-    "activation",
-    "optimizer",
-    "learning_rate",
-    "loss_function",
-    "seed",
-    "epoch",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "seconds",
-    "run",
-)
-SCORES = (
-    "epochs",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "seconds",
-    "seconds_per_epoch",
-    "peak_memory_mb",
-)
-BINARY_SCORES = ("binary_accuracy", "val_binary_accuracy", "test_binary_accuracy")
-SETTINGS = (
-    "batch_size",
-    "epochs_asked",
-    "limit",
-    "initializer",
-    "validation",
-    "threads",
-    "device",
-    "deterministic",
-    "precision",
-)
-RUN_COLUMNS = (
-    *("run", "dataset", "model", "activation", "optimizer", "learning_rate", "loss_function"),
-    *("seed", "status"),
-    *SCORES,
-    *BINARY_SCORES,
-    *SETTINGS,
-    *("parameters", "data_sha256", "data_origin", "activation_sha256", "error"),
-)
-DONE = ("complete", "diverged")
 # Beside the experiments' tables: what all of them say.
 CLAIMS = "claims"
-_DIGEST_BYTES = 32
-RUN_FILES = ("history.csv", "predictions.csv")
-_TRAVELLING = ("run.json", *RUN_FILES, "log.txt")
-# Scores that only the binary cross-entropy of the source's protocol calls for.
-_BINARY_LOSS = "binary_crossentropy"
-
-
-def spec_columns(spec: RunSpec, run: str) -> dict[str, Any]:
-    """Return the name and the settings of a run under the names they have in the tables."""
-    fields = dict(vars(spec))
-    fields["loss_function"] = fields.pop("loss")
-    fields["epochs_asked"] = fields.pop("epochs")
-    return {**fields, "run": run}
-
-
-class RunFolder:
-    """The files of one run."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def log(self) -> Path:
-        """What the run printed."""
-        return self.path / "log.txt"
-
-    @property
-    def _checkpoint(self) -> Path:
-        return self.path / "checkpoint"
-
-    @contextlib.contextmanager
-    def lock(self, seconds: float = 60) -> Iterator[None]:
-        """Hold the folder, so that a worker left over from a killed command cannot write too.
-
-        Raises:
-            filelock.Timeout: another process held it all the time.
-        """
-        from filelock import FileLock
-
-        self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / ".lock", timeout=seconds):
-            for left_over in self.path.glob(".*.tmp"):
-                left_over.unlink(missing_ok=True)
-            yield
-
-    def record(self) -> dict[str, Any] | None:
-        """Return run.json, or None if there is none or it is damaged."""
-        return read_sealed(self.path / "run.json")
-
-    def done(self) -> dict[str, Any] | None:
-        """Return the record of a finished run whose files are as it left them, else None."""
-        record = self.record()
-        if not record or record["status"] not in DONE:
-            return None
-        try:
-            for name, checksum in record["checksums"].items():
-                if sha256((self.path / name).read_bytes()) != checksum:
-                    return None
-        except OSError:
-            return None
-        return record
-
-    def checkpoint(self) -> "Checkpoint | None":
-        """Return where an interrupted run stopped, or None if there is nothing whole."""
-        from benchmark.training import Checkpoint
-
-        try:
-            data = self._checkpoint.read_bytes()
-        except OSError:
-            return None
-        digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != digest:
-            return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            rows = json.loads(archive["rows"].tobytes())
-            arrays = [archive[f"array_{i}"] for i in range(len(archive.files) - 1)]
-        return Checkpoint(rows, arrays)
-
-    def save_checkpoint(self, checkpoint: "Checkpoint") -> None:
-        """Write rows and arrays as one file: they are always of the same epoch."""
-        buffer = io.BytesIO()
-        rows = np.frombuffer(json.dumps(checkpoint.rows).encode(), np.uint8)
-        arrays = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
-        np.savez(buffer, rows=rows, **arrays)
-        content = buffer.getvalue()
-        write_atomic(self._checkpoint, hashlib.sha256(content).digest() + content)
-
-    def write_history(self, spec: RunSpec, rows: list[dict[str, Any]]) -> None:
-        """Write history.csv, one row per epoch."""
-        settings = spec_columns(spec, spec.run)
-        text = csv_text(HISTORY_COLUMNS, ({**settings, **row} for row in rows))
-        write_atomic(self.path / "history.csv", text)
-
-    def finish(
-        self, spec: RunSpec, outcome: "Outcome", labels: np.ndarray, facts: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Write the files of a finished run, run.json last, and return its record.
-
-        `labels` (n,) are the true classes of the test images; `facts` join the record as they
-        are (environment, data, activation, peak memory).
-        """
-        self.write_history(spec, outcome.rows)
-        columns = ("index", "true", "predicted", "probability")
-        predictions = zip(labels.tolist(), outcome.predicted.tolist(), outcome.probability)
-        rows = (dict(zip(columns, (i, *row))) for i, row in enumerate(predictions))
-        write_atomic(self.path / "predictions.csv", csv_text(columns, rows))
-        record = {
-            "run": spec.run,
-            "status": outcome.status,
-            "spec": dataclasses.asdict(spec),
-            "scores": final_scores(spec, outcome.rows, outcome.test),
-            "parameters": outcome.parameters,
-            **facts,
-            "checksums": {name: sha256((self.path / name).read_bytes()) for name in RUN_FILES},
-        }
-        self._write_record(record)
-        self._checkpoint.unlink(missing_ok=True)
-        return record
-
-    def fail(self, spec: RunSpec, error: str, facts: dict[str, Any]) -> dict[str, Any]:
-        """Write the record of a run that crashed, with its log's end, and return it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):
-            facts = {**facts, "log_end": self.log.read_text(errors="replace")[-4000:]}
-        record = {
-            "run": spec.run,
-            "status": "failed",
-            "error": error,
-            "spec": dataclasses.asdict(spec),
-            **facts,
-        }
-        self._write_record(record)
-        return record
-
-    def _write_record(self, record: dict[str, Any]) -> None:
-        write_sealed(self.path / "run.json", record)
-
-    def files(self) -> dict[str, bytes]:
-        """Return the content of the run's files by name, to be `receive`d by another store."""
-        paths = (self.path / name for name in _TRAVELLING)
-        return {path.name: path.read_bytes() for path in paths if path.exists()}
-
-    def receive(self, files: dict[str, bytes]) -> None:
-        """Write the files of a run that was done elsewhere, run.json last.
-
-        Raises:
-            filelock.Timeout: another process holds the folder.
-        """
-        with self.lock():
-            for name in reversed(_TRAVELLING):
-                if name in files:
-                    write_atomic(self.path / name, files[name])
-            if "predictions.csv" in files:
-                # Of an attempt here.
-                self._checkpoint.unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """Forget the run, the record first."""
-        for name in ("run.json", "checkpoint", *RUN_FILES, "log.txt"):
-            (self.path / name).unlink(missing_ok=True)
-
-
-def final_scores(
-    spec: RunSpec, rows: list[dict[str, Any]], test: dict[str, float]
-) -> dict[str, Any]:
-    """Return the last epoch's and the test's scores, and the time: seconds of all epochs, and
-    the median epoch's (the first one holds the tracing of the graph)."""
-    seconds = [row["seconds"] for row in rows]
-    scores = {
-        **{name: rows[-1][name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
-        "epochs": len(rows),
-        "test_loss": test.get("test_loss"),
-        "test_accuracy": test.get("test_accuracy"),
-        "seconds": round(sum(seconds), 4),
-        "seconds_per_epoch": float(np.median(seconds)),
-    }
-    if spec.loss == _BINARY_LOSS:
-        scores["binary_accuracy"] = rows[-1]["binary_accuracy"]
-        scores["val_binary_accuracy"] = rows[-1]["val_binary_accuracy"]
-        scores["test_binary_accuracy"] = test.get("test_binary_accuracy")
-    return scores
 
 
 class Store:
@@ -307,21 +72,31 @@ class Store:
         """Return the folder of the run of that name."""
         return RunFolder(self.path / "runs" / run)
 
-    def write_tables(self, runs: dict[str, RunSpec]) -> dict[str, int]:
+    def write_tables(
+        self, runs: dict[str, RunSpec], purposes: dict[str, str] | None = None
+    ) -> dict[str, int]:
         """Write history.csv and runs.csv for these runs by name, finished or not.
 
-        Returns the places in the palette that the runs recorded, by activation.
+        `purposes` says what runs are for, by name; the others are for the comparison. Returns the
+        places in the palette that the runs recorded, by activation.
         """
         header = ",".join(HISTORY_COLUMNS) + "\n"
         bodies, rows, places = [header], [], {}
+        test_sets: dict[str, dict[str, Any]] = {}
         # One pass that keeps no record: among thousands, reading them is what takes the time.
         for name, spec in runs.items():
             settings, folder = spec_columns(spec, name), self.folder(name)
             record, history = folder.record(), _history_text(folder.path)
             bodies.append(history.removeprefix(header))
-            rows.append(_run_row(settings, record, _epochs_in(history)))
+            row = _run_row(settings, record, _epochs_in(history))
+            # One test set serves all runs of the same data: the first complete one tells of it.
+            if row["status"] == "complete" and spec.data_sha256 not in test_sets:
+                test_sets[spec.data_sha256] = folder.test_set()
+            rows.append({**row, "purpose": (purposes or {}).get(name, COMPARISON)})
             if record and record.get("activation"):
                 places[record["activation"]["name"]] = record["activation"]["index"]
+        for row in rows:
+            row |= test_sets.get(row["data_sha256"], {})
         write_atomic(self.path / "history.csv", "".join(bodies))
         write_atomic(self.path / "runs.csv", csv_text(RUN_COLUMNS, rows))
         return places
@@ -335,11 +110,15 @@ class Store:
         """Write a file of text."""
         write_atomic(self.path / name, text)
 
+    def remove(self, name: str) -> None:
+        """Remove one of the tables, or the page, if it is there."""
+        (self.path / name).unlink(missing_ok=True)
+
     def write_environment(self, facts: dict[str, Any]) -> None:
         """Write environment.json."""
         write_atomic(self.path / "environment.json", json.dumps(facts, indent=1) + "\n")
 
-    def remove_figures(self, kinds: tuple[str, ...], keep: list[Path]) -> None:
+    def remove_figures(self, kinds: Iterable[str], keep: list[Path]) -> None:
         """Remove the figures of these kinds that are not among those to keep."""
         for kind in kinds:
             for path in self.figures(kind):
@@ -429,6 +208,26 @@ class Store:
         folders = folders or sorted((self.path / "runs").glob("*/"))
         records = ((path.name, RunFolder(path).record()) for path in folders)
         return {name: RunSpec(**record["spec"]) for name, record in records if record}
+
+    def purposes(self) -> dict[str, str]:
+        """Return what each run that runs.csv lists is for, as far as it says so, by name."""
+        with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
+            text = (self.path / "runs.csv").read_text(encoding="utf-8")
+            return {row["run"]: row["purpose"] for row in csv.DictReader(io.StringIO(text))}
+        return {}
+
+    def predictions(self, runs: Iterable[str]) -> "pd.DataFrame":
+        """Return the test predictions of these runs: `run`, `index`, `true`, `predicted` and
+        `probability`, that of the predicted class. Runs without predictions are left out."""
+        import pandas as pd
+
+        frames = []
+        for run in runs:
+            with contextlib.suppress(OSError, ValueError):
+                frame = pd.read_csv(self.folder(run).path / "predictions.csv")
+                frames.append(frame.assign(run=run))
+        columns = ["run", "index", "true", "predicted", "probability"]
+        return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
 
     def run_states(self) -> list[tuple[str, str, int]]:
         """Return name, status and finished epochs of every run, in the order of their names."""

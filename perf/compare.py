@@ -26,7 +26,7 @@ import rebuild  # noqa: E402
 
 from benchmark.activations import ARTICLE_SIX  # noqa: E402
 from benchmark.environment import cores  # noqa: E402
-from benchmark.store import csv_text, write_atomic  # noqa: E402
+from benchmark.formats import csv_text, write_atomic  # noqa: E402
 
 BATCH = 128
 # Tiny runs, and recorded runs of 30 epochs; fewer with --quick.

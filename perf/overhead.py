@@ -26,7 +26,8 @@ sys.path.insert(0, str(HERE.parent))
 
 from benchmark import api, config, environment, execution, plugins, scheduling  # noqa: E402
 from benchmark.cluster import Cluster  # noqa: E402
-from benchmark.store import Store, csv_text, write_atomic  # noqa: E402
+from benchmark.formats import csv_text, write_atomic  # noqa: E402
+from benchmark.store import Store  # noqa: E402
 
 ACTIVATIONS = ("relu", "gelu")
 HERE_WORKERS, CLUSTER = "this machine", "cluster"

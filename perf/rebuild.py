@@ -34,9 +34,10 @@ PARTS = {
     "imports": "starting and ending Python, loading modules",
     "records": "reading run.json and checking its seal",
     "tables": "the other files read, the tables written and read back",
-    "statistics": "means and deviations over seeds",
+    "statistics": "means, intervals, pairs, ranks",
     "figures": "drawing, as PNG and SVG",
-    "rest": "lock, page, the table on the screen",
+    "page": "the report notebook executed and made a page",
+    "rest": "lock, the table on the screen",
     "total": "the whole process",
 }
 
@@ -118,15 +119,15 @@ def rebuild(output: str) -> dict[str, float]:
     """Make tables and figures anew in this process; return the seconds by part."""
     from rich.console import Console
 
-    from benchmark import api, plotting, report, store
-    from benchmark import statistics as reducers
+    from benchmark import api, report, run_folder, store, tables
 
     clock = Clock()
     parts = {
-        "records": [(store.Store, "recorded"), (store.RunFolder, "record")],
+        "records": [(store.Store, "recorded"), (run_folder.RunFolder, "record")],
         "tables": [(store.Store, name) for name in ("write_tables", "write_table", "table")],
-        "statistics": [(reducers, "summarise"), (reducers, "curves")],
-        "figures": [(report, "write_figures"), (plotting, "curves_figure")],
+        "statistics": [(tables, "derive")],
+        "figures": [(report, "write_figures")],
+        "page": [(report, "write_page")],
         "rest": [(api, "rebuild")],
     }
     for part, functions in parts.items():

@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from benchmark import api, child, cluster, compare, datasets, register_activation, store
+from benchmark import api, child, cluster, compare, datasets, register_activation, run_folder
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError
 from tests.test_comparison import histories, predictions
@@ -317,13 +317,13 @@ def test_packed_data_are_the_same_data(tmp_path):
 def test_files_of_a_run_travel(tmp_path):
     compare(["relu"], output=tmp_path / "a", jobs=1, **SMALL)
     (folder,) = (tmp_path / "a" / "runs").glob("*")
-    files = store.RunFolder(folder).files()
+    files = run_folder.RunFolder(folder).files()
     assert set(files) == {"run.json", "history.csv", "predictions.csv", "log.txt"}
-    there = store.RunFolder(tmp_path / "b" / "runs" / folder.name)
+    there = run_folder.RunFolder(tmp_path / "b" / "runs" / folder.name)
     there.path.mkdir(parents=True)
     (there.path / "checkpoint").write_bytes(b"of an earlier attempt here")
     there.receive({**files, "../../stray": b"no"})
-    assert there.done() == store.RunFolder(folder).done()
+    assert there.done() == run_folder.RunFolder(folder).done()
     assert {path.name for path in there.path.iterdir()} == {*files, ".lock"}
     assert not list(tmp_path.glob("**/stray"))
 

@@ -133,3 +133,61 @@ def test_bad_settings_are_one_clear_line(settings, message):
     with pytest.raises(RequestError, match=message) as caught:
         request(**settings)
     assert "\n" not in str(caught.value)
+
+
+def test_tuning_has_the_same_grid_and_budget_for_all():
+    wanted = request(
+        activations="relu,tanh", seeds=2, epochs=4, tune_learning_rates="1e-2,1e-3", tune_seeds=2
+    )
+    specs = config.expand_tuning(wanted, "digits", "abc", "CPU")
+    found = [(s.activation, s.learning_rate, s.seed, s.epochs) for s in specs]
+    assert sorted(found) == [
+        (name, rate, seed, 4)
+        for name in ("relu", "tanh")
+        for rate in (0.001, 0.01)
+        for seed in (1000, 1001)
+    ]
+    assert config.expand_tuning(request(), "digits", "abc", "CPU") == []
+
+
+def test_tuned_runs_have_fresh_seeds_and_each_ones_rate():
+    wanted = request(
+        activations="relu,tanh,elu",
+        seeds=2,
+        learning_rate="0.1,0.2",
+        initializer="article,shared",
+        tune_learning_rates="0.1,0.3",
+    )
+    chosen = {("relu", "article"): 0.3, ("tanh", "article"): 0.1, ("tanh", "shared"): 0.3}
+    specs = config.expand_tuned(
+        wanted, "digits", "abc", "CPU", lambda s: chosen.get((s.activation, s.initializer))
+    )
+    assert [(s.activation, s.initializer, s.learning_rate, s.seed) for s in specs] == [
+        ("relu", "article", 0.3, 0),
+        ("tanh", "article", 0.1, 0),
+        ("relu", "article", 0.3, 1),
+        ("tanh", "article", 0.1, 1),
+        ("tanh", "shared", 0.3, 0),
+        ("tanh", "shared", 0.3, 1),
+    ]
+    # At the shared rate they are the very runs of the comparison.
+    assert {s.run for s in expand(wanted, "digits", "abc", "CPU")} > {
+        s.run for s in specs if s.learning_rate == 0.1
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tune_seeds": 3}, "need learning rates"),
+        ({"tune_learning_rates": "0.1"}, "leave no choice"),
+        ({"tune_learning_rates": "0.1,none"}, "'none'"),
+        ({"tune_learning_rates": "0.1,0.2", "tune_seeds": "7,0"}, "seed 0 is among"),
+        ({"tune_learning_rates": "0.1,0.2", "tune_seeds": "7,8", "seeds": 9}, "seed 7 is among"),
+        ({"tune_learning_rates": "0.1,0.2", "preset": "article"}, "must not choose"),
+        ({"initializer": "article,glorot"}, "'glorot'"),
+    ],
+)
+def test_tuning_that_would_not_be_fair_is_refused(settings, message):
+    with pytest.raises(RequestError, match=message):
+        request(**settings)

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import config, formats, store
+from benchmark import config, formats, run_folder
 from benchmark.config import RunSpec
 from benchmark.errors import RequestError
 from benchmark.formats import csv_text, write_atomic
-from benchmark.store import HISTORY_COLUMNS, Store
+from benchmark.run_folder import HISTORY_COLUMNS
+from benchmark.store import Store
 from benchmark.training import Checkpoint, Outcome
 
 SPEC = RunSpec("digits", "relu", 0, epochs=2)
@@ -253,7 +254,9 @@ def test_tables_to_the_byte(tmp_path):
     nothing = Outcome("diverged", [{**ROWS[0], **lost}], {}, np.zeros(0), np.zeros(0), 42)
     folders[4].finish(diverged, nothing, np.zeros(0), {**facts, **entry('my, "own"', 21)})
 
-    assert kept.write_tables(by_name(specs)) == {"relu": 1, 'my, "own"': 21}
+    purposes = {failed.run: "tuning"}
+    assert kept.write_tables(by_name(specs), purposes) == {"relu": 1, 'my, "own"': 21}
+    assert kept.purposes()[failed.run] == "tuning"
 
     adam, cross = "adam,0.001,categorical_crossentropy,0", "categorical_crossentropy"
     own = '"my, ""own"""'
@@ -268,7 +271,7 @@ def test_tables_to_the_byte(tmp_path):
         f"digits,cnn,selu,{adam},2,{second},0.3333333333333333,2.0,0.5,0.5,{damaged.run}",
         f"digits,cnn,{own},{adam},1,inf,0.3333333333333333,nan,0.5,0.25,{own_run}",
     ]
-    settings = ",,,128,2,,article,holdout,1,CPU,False,float32"
+    settings = ",,,128,2,,article,holdout,1,CPU,False,float32,comparison,2,0.5"
     scores = f"{second},0.3333333333333333,2.0,0.5,0.7,0.5,0.75,0.375,1.5"
     lost_scores = "inf,0.3333333333333333,nan,0.5,,,0.25,0.25,1.5"
     assert (tmp_path / "runs.csv").read_text(encoding="utf-8").split("\n", 1)[1] == (
@@ -276,7 +279,8 @@ def test_tables_to_the_byte(tmp_path):
         '"here, é",,\n'
         f"{unfinished.run},digits,cnn,elu,adam,0.001,{cross},0,unfinished,1,,,,,,,,,,{settings},"
         ",,,,\n"
-        f"{failed.run},digits,cnn,tanh,adam,0.001,{cross},0,failed,0,,,,,,,,,,{settings},"
+        f"{failed.run},digits,cnn,tanh,adam,0.001,{cross},0,failed,0,,,,,,,,,,"
+        f"{settings.replace('comparison', 'tuning')},"
         ',,,,"ValueError: ""a""\nb"\n'
         f"{damaged.run},digits,cnn,selu,adam,0.001,{cross},0,unfinished,2,,,,,,,,,,{settings},"
         ",,,,\n"
@@ -297,9 +301,11 @@ def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
     path = kept.folder(specs[2].run).path / "run.json"
     path.write_text(path.read_text().replace('"test_accuracy": 0.5', '"test_accuracy": 0.9'))
     read, sealed = [], []
-    record, seal = store.RunFolder.record, formats._seal
+    record, seal = run_folder.RunFolder.record, formats._seal
     monkeypatch.setattr(
-        store.RunFolder, "record", lambda folder: read.append(folder.path.name) or record(folder)
+        run_folder.RunFolder,
+        "record",
+        lambda folder: read.append(folder.path.name) or record(folder),
     )
     monkeypatch.setattr(formats, "_seal", lambda content: sealed.append(content) or seal(content))
     kept.write_tables(by_name(specs))
@@ -312,10 +318,10 @@ def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
 
 def test_binary_scores_beside_binary_cross_entropy(tmp_path):
     spec = dataclasses.replace(SPEC, loss="binary_crossentropy")
-    scores = store.final_scores(spec, ROWS, TEST)
+    scores = run_folder.final_scores(spec, ROWS, TEST)
     assert scores["val_binary_accuracy"] == 0.9
     assert scores["test_binary_accuracy"] == 0.8
-    assert "binary_accuracy" not in store.final_scores(SPEC, ROWS, TEST)
+    assert "binary_accuracy" not in run_folder.final_scores(SPEC, ROWS, TEST)
 
 
 def test_clear_forgets_the_run(folder):
