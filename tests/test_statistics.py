@@ -1,8 +1,10 @@
 import io
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 from scipy import stats
 
 from benchmark import statistics
@@ -28,6 +30,22 @@ digits,cnn,relu,adam,0.001,ce,2,2,nan,0.1,nan,0.1,1,a2
 digits,cnn,elu,adam,0.001,ce,0,1,1.5,0.2,inf,0.2,1,b0
 digits,cnn,elu,adam,0.01,ce,0,1,0.5,0.7,0.5,0.7,1,c0
 """
+RUN = {
+    **{"dataset": "digits", "model": "cnn", "activation": "relu", "optimizer": "adam"},
+    **{"learning_rate": 0.001, "loss_function": "ce", "seed": 0, "status": "complete"},
+    **{"test_accuracy": 0.9, "test_loss": 0.3, "val_accuracy": 0.9, "val_loss": 0.3},
+    **{"seconds": 10.0, "seconds_per_epoch": 1.0, "peak_memory_mb": 900.0, "batch_size": 128},
+    **{"epochs_asked": 5, "limit": np.nan, "initializer": "article", "validation": "holdout"},
+    **{"precision": "float32", "purpose": "comparison", "test_images": 360},
+    "majority_share": 0.1,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
 
 
 @pytest.fixture
@@ -36,23 +54,128 @@ def runs():
 
 
 @pytest.fixture
-def curves(runs):
-    return statistics.curves(pd.read_csv(io.StringIO(HISTORY)), runs)
+def history():
+    return pd.read_csv(io.StringIO(HISTORY))
+
+
+@pytest.fixture
+def curves(history, runs):
+    return statistics.curves(history, runs)
+
+
+def made(*rows):
+    """Return runs that differ from RUN in what is given."""
+    return pd.DataFrame([{"run": f"r{i:03}", **RUN, **row} for i, row in enumerate(rows)])
+
+
+def epochs(run, accuracies, seconds=1.0, losses=None):
+    losses = losses or [1 - each for each in accuracies]
+    return pd.DataFrame(
+        {
+            **{"run": run, "epoch": range(1, len(accuracies) + 1), "loss": losses},
+            **{"accuracy": accuracies, "val_loss": losses, "val_accuracy": accuracies},
+            "seconds": seconds,
+        }
+    )
 
 
 def test_summary(runs):
     summary = statistics.summarise(runs)
-    assert summary["activation"].tolist() == ["relu", "elu", "elu"]
+    assert summary["activation"].tolist() == ["elu", "relu", "elu"]
+    assert summary["learning_rate"].tolist() == [0.001, 0.001, 0.01]
     counts = summary[["n_seeds", "n_diverged", "n_failed"]].to_numpy().tolist()
-    assert counts == [[2, 1, 0], [1, 0, 1], [1, 0, 0]]
-    first = summary.iloc[0]
-    assert first["test_accuracy_mean"] == pytest.approx(np.mean([0.9, 0.8]))
+    assert counts == [[1, 0, 1], [2, 1, 0], [1, 0, 0]]
+    relu = summary.iloc[1]
+    assert relu["test_accuracy_mean"] == pytest.approx(np.mean([0.9, 0.8]))
     # Over the square root of n, it is scipy's standard error.
-    error = first["test_accuracy_std"] / np.sqrt(2)
+    error = relu["test_accuracy_std"] / np.sqrt(2)
     assert error == pytest.approx(stats.sem([0.9, 0.8]))
-    assert first["seconds_per_epoch_mean"] == 2.0
-    assert pd.isna(summary.iloc[1]["test_accuracy_std"])
-    assert list(summary.columns[:3]) == ["dataset", "model", "activation"]
+    interval = relu[["test_accuracy_ci_low", "test_accuracy_ci_high"]].to_numpy(float)
+    np.testing.assert_allclose(interval, stats.t.interval(0.95, 1, loc=0.85, scale=error))
+    assert relu["test_accuracy_median"] == pytest.approx(0.85)
+    assert relu["seconds_per_epoch_mean"] == 2.0
+    assert np.isnan(relu["peak_memory_mb_mean"]), "not in these runs"
+    assert pd.isna(summary.iloc[0]["test_accuracy_std"])
+
+
+def test_columns_of_the_summary(runs, history):
+    columns = list(statistics.summarise(runs, history))
+    assert columns[:3] == ["dataset", "model", "activation"]
+    assert columns[3:13] == statistics.SETTINGS[2:]
+    assert columns[13:18] == [
+        *("n_seeds", "n_diverged", "n_failed", "n_unfinished", "n_not_learned")
+    ]
+    parts = ["mean", "std", "ci_low", "ci_high", "median", "iqm"]
+    assert columns[18:24] == [f"test_accuracy_{part}" for part in parts]
+    assert columns[-2:] == ["test_sampling_error", "note"]
+    assert columns[18:-2] == [
+        f"{metric}_{part}" for metric in statistics.SUMMARY_METRICS for part in parts
+    ]
+
+
+def test_scores_of_the_curve(history, runs):
+    relu = statistics.summarise(runs, history).iloc[1]
+    # Of the two complete runs.
+    assert relu["best_val_accuracy_mean"] == pytest.approx(np.mean([0.5, 0.3]))
+    assert relu["best_val_loss_mean"] == pytest.approx(np.mean([0.9, 1.9]))
+    assert relu["val_accuracy_auc_mean"] == pytest.approx(np.mean([0.45, 0.25]))
+    without = statistics.summarise(runs)
+    assert without["val_accuracy_auc_mean"].isna().all()
+
+
+def test_infinite_scores_have_no_spread(runs):
+    runs.loc[0, "test_loss"] = np.inf
+    relu = statistics.summarise(runs).iloc[1]
+    assert relu["test_loss_mean"] == np.inf
+    assert np.isnan(relu["test_loss_std"])
+
+
+def test_two_outcomes_have_no_interval():
+    # 0.15 is the majority's share and the margin: no more than guessing.
+    scores = [0.9, 0.92, 0.15, 0.1]
+    learned = [{"activation": "selu", "test_accuracy": each} for each in scores[:2]]
+    table = made(*({"test_accuracy": each} for each in scores), *learned)
+    relu, selu = statistics.summarise(table).to_dict("records")
+    assert relu["n_not_learned"] == 2
+    assert relu["note"] == "2 of 4 runs did not learn: two outcomes, no interval of a mean"
+    assert relu["test_accuracy_std"] == pytest.approx(np.std(scores, ddof=1))
+    ends = [name for name in relu if name.endswith(("ci_low", "ci_high"))]
+    costs = [name for name in ends if name.startswith(tuple(statistics.COSTS))]
+    assert {name for name in ends if not np.isnan(relu[name])} == set(costs)
+    assert selu["n_not_learned"] == 0
+    assert selu["note"] == ""
+    assert not np.isnan(selu["test_accuracy_ci_low"])
+
+
+def test_where_no_run_learned_there_is_one_outcome():
+    row = statistics.summarise(made({"test_accuracy": 0.1}, {"test_accuracy": 0.11})).iloc[0]
+    assert row["note"] == "2 of 2 runs did not learn"
+    assert not np.isnan(row["test_accuracy_ci_low"])
+
+
+def test_learning_that_cannot_be_told(runs):
+    summary = statistics.summarise(runs)
+    assert summary["n_not_learned"].isna().all()
+    failed = statistics.summarise(runs.assign(status="failed", test_accuracy=np.nan))
+    assert failed["n_not_learned"].tolist() == [0, 0, 0]
+    assert failed["note"].tolist() == [
+        *("2 of 2 runs failed", "3 of 3 runs failed", "1 of 1 runs failed")
+    ]
+
+
+def test_notes(runs):
+    runs.loc[1, "status"] = "unfinished"
+    notes = statistics.summarise(runs)["note"].tolist()
+    assert notes == [
+        "1 of 2 runs failed; one complete run: no interval",
+        "1 of 3 runs diverged; 1 of 3 runs unfinished; one complete run: no interval",
+        "one complete run: no interval",
+    ]
+
+
+def test_sampling_error():
+    row = statistics.summarise(made({"test_accuracy": 0.8}, {"test_accuracy": 1.0})).iloc[0]
+    assert row["test_sampling_error"] == pytest.approx(np.sqrt(0.9 * 0.1 / 360))
 
 
 def test_curves_mean_and_band(curves):
@@ -80,19 +203,6 @@ def test_one_seed_has_no_band_and_settings_stay_apart(curves):
     assert np.isinf(rows["val_loss_mean"].iloc[0])
 
 
-def test_infinite_losses_are_no_warning(runs):
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        statistics.curves(pd.read_csv(io.StringIO(HISTORY)), runs)
-
-
-def test_empty_history(runs):
-    history = pd.read_csv(io.StringIO(HISTORY)).iloc[:0]
-    assert statistics.curves(history, runs).empty
-
-
 def random_tables(draw):
     """Return runs of two settings, some of whose epochs are missing, infinite or NaN."""
     runs, history = [], []
@@ -104,27 +214,29 @@ def random_tables(draw):
         }
         limit = draw.choice([np.nan, 100.0])
         rest = {"batch_size": 128, "epochs_asked": 3, "initializer": "article"}
-        runs.append(
-            {**run, **rest, "limit": limit, "validation": "holdout", "precision": "float32"}
-        )
+        status = str(draw.choice(["complete", "diverged"]))
+        more = {"validation": "holdout", "precision": "float32", "status": status}
+        last = dict(zip(statistics.SCORES, draw.random(4)))
+        runs.append({**run, **rest, "limit": limit, **more, **last})
         for epoch in range(1, int(draw.integers(1, 5))):
             values = draw.choice([*draw.random(6), np.nan, np.inf], len(statistics.METRICS))
-            history.append({**run, "epoch": epoch, **dict(zip(statistics.METRICS, values))})
+            values = dict(zip(statistics.METRICS, values))
+            history.append({**run, "epoch": epoch, **values, "seconds": draw.random()})
     return pd.DataFrame(history), pd.DataFrame(runs)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_curves_agree_with_numpy_group_by_group(seed):
     history, runs = random_tables(np.random.default_rng(seed))
-    limits = dict(zip(runs["run"], runs["limit"].fillna(-1)))
+    limits = dict(zip(runs["run"], runs["limit"].fillna(1e9)))
     groups = {}
     for row in history.to_dict("records"):
         key = limits[row["run"]], row["activation"], row["epoch"]
         groups.setdefault(key, []).append(row)
     curves = statistics.curves(history, runs)
-    found = zip(curves["limit"].fillna(-1), curves["activation"], curves["epoch"])
-    assert list(found) == list(groups), "in the order of their first rows"
-    for (_, row), rows in zip(curves.iterrows(), groups.values()):
+    found = zip(curves["limit"].fillna(10**9), curves["activation"], curves["epoch"])
+    assert list(found) == sorted(groups)
+    for (_, row), (_, rows) in zip(curves.iterrows(), sorted(groups.items())):
         assert row["n_seeds"] == len({each["seed"] for each in rows})
         for metric in statistics.METRICS:
             values = np.array([each[metric] for each in rows])
@@ -135,3 +247,180 @@ def test_curves_agree_with_numpy_group_by_group(seed):
                 expected = values.mean() + np.array([0, -1, 1]) * spread
             parts = row[[f"{metric}_{part}" for part in ("mean", "low", "high")]].to_numpy(float)
             np.testing.assert_allclose(parts, expected, rtol=1e-12)
+
+
+def test_levels():
+    runs = made(
+        *({"seed": seed} for seed in range(3)),
+        *({"activation": "elu", "seed": seed} for seed in range(3)),
+        {"activation": "elu", "seed": 3, "status": "failed"},
+    )
+    runs.loc[4, "status"] = "diverged"
+    history = pd.concat(
+        [
+            epochs("r000", [0.5, 0.9, 0.96, 0.94, 0.97], seconds=1.0),
+            epochs("r001", [0.9, 0.9, 0.9, 0.95], seconds=2.0),
+            epochs("r002", [0.1, 0.2, 0.97], seconds=3.0),
+            epochs("r003", [0.9, 0.95], seconds=1.0),
+            epochs("r004", [0.8, 0.9, 0.1], seconds=1.0),
+            epochs("r005", [0.1, 0.1], seconds=1.0),
+        ]
+    )
+    found = statistics.levels(history, runs)
+    assert list(found) == [
+        *statistics.SETTINGS,
+        *("activation", "level", "n_runs", "n_reached", "epochs_median", "seconds_median"),
+    ]
+    relu, elu = (found[found["activation"] == name] for name in ("relu", "elu"))
+    assert relu["level"].tolist() == [0.9, 0.95, 0.97]
+    assert relu["n_runs"].tolist() == [3, 3, 3]
+    assert relu["n_reached"].tolist() == [3, 3, 2]
+    # First epochs (2, 1, 3), (3, 4, 3) and (5, never, 3); seconds 2, 2, 9; 3, 8, 9; 5, never, 9.
+    assert relu["epochs_median"].tolist() == [2, 3, 5]
+    assert relu["seconds_median"].tolist() == [2, 8, 9]
+    assert elu["n_runs"].tolist() == [3, 3, 3], "a run that failed has no say"
+    assert elu["n_reached"].tolist() == [2, 1, 0]
+    np.testing.assert_array_equal(elu["epochs_median"], [2, np.nan, np.nan])
+
+
+def test_only_known_datasets_have_levels(history, runs):
+    assert statistics.levels(history, runs.assign(dataset="letters")).empty
+
+
+TUNED = [
+    # Seeds and validation accuracies at 0.0001, 0.001, 0.01.
+    *({"learning_rate": rate, "seed": seed, "val_accuracy": score}
+      for rate, scores in ((0.0001, (0.5, 0.7)), (0.001, (0.8, 0.9)), (0.01, (0.86, 0.83)))
+      for seed, score in zip((100, 101), scores)),
+]  # fmt: skip
+
+
+def tuning_runs(*more):
+    return made(*({**row, "purpose": "tuning"} for row in TUNED), *more)
+
+
+def test_tuning():
+    table = statistics.tuning(tuning_runs({}))
+    assert list(table) == [
+        *("dataset", "model", "activation", "optimizer", "loss_function", "batch_size"),
+        *("epochs_asked", "limit", "initializer", "validation", "precision", "learning_rate"),
+        *("n_seeds", "n_diverged", "n_failed", "val_accuracy_mean", "val_accuracy_std"),
+        *("chosen", "at_edge"),
+    ]
+    assert table["learning_rate"].tolist() == [0.0001, 0.001, 0.01]
+    np.testing.assert_allclose(table["val_accuracy_mean"], [0.6, 0.85, 0.845])
+    assert table["val_accuracy_std"].iloc[1] == pytest.approx(np.std([0.8, 0.9], ddof=1))
+    assert table["chosen"].tolist() == [False, True, False]
+    assert not table["at_edge"].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "chosen", "at_edge"),
+    [
+        # A rate with a run that is not complete is out.
+        ([(2, "status", "diverged")], 0.01, True),
+        ([(2, "status", "failed")], 0.01, True),
+        ([(2, "status", "unfinished")], 0.01, True),
+        # Unless all have one: then by the runs that are complete, 0.5, 0.8 and 0.86.
+        ([(i, "status", "diverged") for i in (1, 3, 5)], 0.01, True),
+        # Equal accuracies but for rounding: 0.85 by 0.7 and 1.0. The lower loss wins.
+        ([(4, "val_accuracy", 0.7), (5, "val_accuracy", 1.0), (4, "val_loss", 0.2)], 0.01, True),
+        ([(4, "val_accuracy", 0.7), (5, "val_accuracy", 1.0), (4, "val_loss", 0.4)], 0.001, False),
+        # With equal losses the smaller rate.
+        ([(4, "val_accuracy", 0.7), (5, "val_accuracy", 1.0)], 0.001, False),
+    ],
+)
+def test_choice_of_the_learning_rate(change, chosen, at_edge):
+    runs = tuning_runs()
+    for row, column, value in change:
+        runs.loc[row, column] = value
+    row = statistics.chosen_rates(runs).iloc[0]
+    assert row["learning_rate"] == chosen
+    assert row["at_edge"] == at_edge
+
+
+def test_no_rate_is_chosen_where_none_was_completed():
+    runs = tuning_runs().assign(status="diverged")
+    assert len(statistics.tuning(runs)) == 3
+    assert statistics.chosen_rates(runs).empty
+
+
+def test_final_runs():
+    elsewhere = [
+        {**row, "purpose": "tuning", "activation": "elu", "val_accuracy": row["learning_rate"]}
+        for row in TUNED
+    ]
+    runs = tuning_runs(
+        *elsewhere,
+        {"seed": 0},  # ReLU's own rate is the shared one
+        {"activation": "elu", "seed": 0, "test_accuracy": 0.7},
+        {"activation": "elu", "seed": 0, "learning_rate": 0.01, "purpose": "tuned"},
+        {"activation": "gelu", "seed": 0},  # not tuned
+    )
+    final = statistics.final_runs(runs)
+    found = final[["rates", "activation", "learning_rate", "run"]].to_numpy().tolist()
+    assert found == [
+        ["shared", "elu", 0.001, "r013"],
+        ["shared", "gelu", 0.001, "r015"],
+        ["shared", "relu", 0.001, "r012"],
+        ["tuned", "elu", 0.01, "r014"],
+        ["tuned", "relu", 0.001, "r012"],
+    ]
+    summary = statistics.summarise(runs)
+    assert summary["n_seeds"].tolist() == [1] * 5, "tuning runs are in no summary"
+    history = pd.concat([epochs("r012", [0.5]), epochs("r014", [0.7]), epochs("r000", [0.1])])
+    curves = statistics.curves(history, runs)
+    found = curves[["rates", "activation", "accuracy_mean"]].to_numpy().tolist()
+    assert found == [["shared", "relu", 0.5], ["tuned", "elu", 0.7], ["tuned", "relu", 0.5]]
+    # One setting, whatever rate each activation has.
+    assert curves["learning_rate"].fillna(-1).tolist() == [0.001, -1, -1]
+    levels = statistics.levels(history, runs)
+    assert sorted(set(levels["learning_rate"])) == [0.001, 0.01]
+
+
+def test_older_runs_are_comparisons(runs):
+    final = statistics.final_runs(runs)
+    assert sorted(final["run"]) == sorted(runs["run"])
+    assert set(final["rates"]) == {"shared"}
+    assert final["test_images"].isna().all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_order_of_rows_does_not_matter(seed):
+    draw = np.random.default_rng(seed)
+    history, runs = random_tables(draw)
+    runs = runs.assign(majority_share=0.1, test_images=360.0, seconds=draw.random(12))
+    tried = runs.assign(purpose="tuning", run=runs["run"] + "t", seed=runs["seed"] + 100)
+    runs = pd.concat([runs.assign(purpose="comparison"), tried])
+    tables = [
+        lambda h, r: statistics.summarise(r, h),
+        statistics.curves,
+        statistics.levels,
+        lambda h, r: statistics.tuning(r),
+        lambda h, r: statistics.final_runs(r),
+    ]
+    for table in tables:
+        expected = table(history, runs)
+        assert len(expected)
+        shuffled = history.sample(frac=1, random_state=seed), runs.sample(frac=1, random_state=seed)
+        assert_frame_equal(table(*shuffled), expected, check_exact=True)
+        assert_frame_equal(table(history, runs), expected, check_exact=True)
+
+
+def test_tables_of_nothing(history, runs):
+    # As pandas reads a file that has only a header.
+    header = RUNS.split("\n")[0] + "\n"
+    nothing = pd.read_csv(io.StringIO(header))
+    no_epochs = pd.read_csv(io.StringIO(HISTORY.split("\n")[0] + "\n"))
+    for table in (statistics.summarise, statistics.tuning, statistics.final_runs):
+        assert table(nothing).empty
+    for table in (statistics.curves, statistics.levels):
+        assert table(no_epochs, nothing).empty
+        assert list(table(no_epochs, nothing)) == list(table(history, runs))
+    assert statistics.curves(no_epochs, runs).empty
+    assert statistics.levels(no_epochs, runs)["n_reached"].sum() == 0
+    summary = statistics.summarise(runs, no_epochs)
+    assert_frame_equal(summary, statistics.summarise(runs))
+    one = runs.iloc[[0]]
+    assert statistics.summarise(one, history)["n_seeds"].tolist() == [1]
+    assert statistics.curves(history, one)["epoch"].tolist() == [1, 2]

@@ -1,0 +1,356 @@
+"""Numbers in, numbers out: estimates with intervals, and tests on pairs.
+
+Functions that take samples work on the last axis: (n,) is one sample and (m, n) are m of them. NaN
+is a missing value. No result depends on the order of the values in a sample.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+# From here on an interval is bootstrapped: Student's t counts on a normal distribution, which
+# fewer values could not contradict.
+BOOTSTRAP_FROM = 20
+RESAMPLES = 4000
+# Beyond this many pairs the normal approximation of the signed-rank test is exact enough.
+EXACT_UP_TO = 100
+# What separates rounding errors of 64-bit arithmetic from real differences.
+_NOISE = 1e-12
+_SAME = 1e-9
+_ROWS_AT_ONCE = 512
+
+
+class Estimates(NamedTuple):
+    """Estimates of the last axis' samples, each of shape (...); NaN where there is none."""
+
+    n: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    median: np.ndarray
+    iqm: np.ndarray
+    ci_low: np.ndarray
+    ci_high: np.ndarray
+
+
+class Ranking(NamedTuple):
+    """What Friedman's test and Nemenyi's critical difference say of k treatments."""
+
+    mean_ranks: np.ndarray
+    p_value: float
+    critical_difference: float
+
+
+def estimates(values: ArrayLike, level: float = 0.95) -> Estimates:
+    """Return mean, standard deviation, median, interquartile mean and the mean's interval.
+
+    `values` (..., n). The standard deviation has n - 1 in its denominator; it and the interval
+    are NaN for fewer than two values and where a value is infinite.
+    """
+    values = np.asarray(values, float)
+    rows = _sorted_rows(values)
+    n = (~np.isnan(rows)).sum(axis=1)
+    mean, std = _moments(rows, n)
+    low, high = _interval(rows, n, mean, std, level)
+    parts = (n, mean, std, _median(rows, n), _interquartile_mean(rows, n), low, high)
+    return Estimates(*(part.reshape(values.shape[:-1]) for part in parts))
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return the confidence interval of the mean of each sample, (..., n) → two of (...).
+
+    Below 20 values it is Student's t interval ("Student" 1908, The probable error of a mean).
+    From 20 on it is the bootstrap-t interval (Efron and Tibshirani 1993, An Introduction to the
+    Bootstrap, section 12.5), which follows a skewed distribution; where resamples without any
+    spread leave it without an end, it is Student's again. NaN for fewer than two values.
+    """
+    found = estimates(values, level)
+    return found.ci_low, found.ci_high
+
+
+def interquartile_mean(values: ArrayLike) -> np.ndarray:
+    """Return the mean of each sample's middle half, (..., n) → (...).
+
+    A quarter of the sample is cut off at each end, a value that lies across a cut counting with
+    the part inside it. (Agarwal et al. 2021, Deep Reinforcement Learning at the Edge of the
+    Statistical Precipice, section 4.3, cut off whole values only.)
+    """
+    return estimates(values).iqm
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    """Return samples (..., n) as (m, n), without any too."""
+    return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
+
+
+def _sorted_rows(values: np.ndarray) -> np.ndarray:
+    """Return samples (..., n) as (m, n), sorted, missing values last; of no values one missing."""
+    rows = np.sort(_rows(values), axis=1)
+    return rows if rows.shape[1] else np.full((len(rows), 1), np.nan)
+
+
+def median(values: ArrayLike) -> np.ndarray:
+    """Return the median of each sample, (..., n) → (...); it may be infinite."""
+    values = np.asarray(values, float)
+    rows = _sorted_rows(values)
+    return _median(rows, (~np.isnan(rows)).sum(axis=1)).reshape(values.shape[:-1])
+
+
+def _moments(rows: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(n > 0, np.nansum(rows, axis=1) / n, np.nan)
+        # Summing equal values must not give them a spread.
+        last = rows[np.arange(len(rows)), np.maximum(n - 1, 0)]
+        mean = np.where((n > 0) & (rows[:, 0] == last), last, mean)
+        squares = np.nansum((rows - mean[:, None]) ** 2, axis=1)
+        std = np.where(n > 1, np.sqrt(squares / (n - 1)), np.nan)
+    return mean, np.where(np.isfinite(mean), std, np.nan)
+
+
+def _median(rows: np.ndarray, n: np.ndarray) -> np.ndarray:
+    at = np.arange(len(rows))
+    lower, upper = rows[at, np.maximum(n - 1, 0) // 2], rows[at, n // 2]
+    with np.errstate(invalid="ignore"):
+        return np.where(lower == upper, lower, (lower + upper) / 2)
+
+
+def _interquartile_mean(rows: np.ndarray, n: np.ndarray) -> np.ndarray:
+    place = np.arange(rows.shape[1])
+    start, end = n[:, None] / 4, 3 * n[:, None] / 4
+    weights = np.clip(np.minimum(place + 1, end) - np.maximum(place, start), 0, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        parts = np.where(weights > 0, weights * rows, 0)
+        return np.where(n > 0, parts.sum(axis=1) / weights.sum(axis=1), np.nan)
+
+
+def _interval(
+    rows: np.ndarray, n: np.ndarray, mean: np.ndarray, std: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    some = np.isfinite(std)
+    error = np.divide(std, np.sqrt(n), where=some, out=np.full(len(rows), np.nan))
+    t = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1))
+    below, above = t * error, t * error
+    for size in np.unique(n[some & (n >= BOOTSTRAP_FROM)]):
+        (at,) = np.nonzero(some & (n == size) & (std > 0))
+        for chunk in np.split(at, range(_ROWS_AT_ONCE, len(at), _ROWS_AT_ONCE)):
+            standard = (rows[chunk, :size] - mean[chunk, None]) / std[chunk, None]
+            lower, upper = _studentized(standard, level)
+            fits = np.isfinite(lower) & np.isfinite(upper)
+            # An estimate too high by much is one whose true mean lies far below it.
+            below[chunk] = np.where(fits, upper * error[chunk], below[chunk])
+            above[chunk] = np.where(fits, -lower * error[chunk], above[chunk])
+    return mean - below, mean + above
+
+
+def _studentized(standard: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the quantiles of the bootstrapped t of samples (m, n) with mean 0 and deviation 1."""
+    n = standard.shape[1]
+    shares = _resamples(n)
+    # No `@`: its result depends on the number of threads, which also get in each other's way.
+    mean, square = (np.einsum("mn,nr->mr", power, shares) for power in (standard, standard**2))
+    variance = (square - mean**2) * n / (n - 1)
+    flat = variance <= _NOISE
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = mean * np.sqrt(n) / np.sqrt(np.where(flat, 0, variance))
+    t[np.isnan(t)] = 0
+    outside = round(RESAMPLES * (1 - level) / 2)
+    t.partition([outside, RESAMPLES - 1 - outside], axis=1)
+    return t[:, outside], t[:, -1 - outside]
+
+
+# A table of 100 seeds has 3 MB.
+@functools.lru_cache(maxsize=16)
+def _resamples(n: int) -> np.ndarray:
+    """Return the share of each of n sorted values in resamples, (n, RESAMPLES), always the same.
+
+    With every resample its mirror image is there, so that turning all signs turns the interval.
+    """
+    drawn = np.random.default_rng(20).multinomial(n, np.full(n, 1 / n), size=RESAMPLES // 2)
+    return np.concatenate([drawn, drawn[:, ::-1]]).T / n
+
+
+def differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """Return a - b, exactly 0 where the two are equal up to rounding errors; (..., n)."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    with np.errstate(invalid="ignore"):
+        found = a - b
+        noise = np.abs(found) <= _NOISE * np.maximum(np.abs(a), np.abs(b))
+    # Two infinite losses are equal.
+    return np.where((a == b) | (noise & np.isfinite(a) & np.isfinite(b)), 0.0, found)
+
+
+def signed_ranks(differences: ArrayLike) -> np.ndarray:
+    """Return the ranks of the absolute differences with the signs of these, (..., n).
+
+    Zeros are left out (rank 0, as missing values), ties share their mean rank; two values that
+    differ by rounding errors only are tied.
+    """
+    values = np.asarray(differences, float)
+    rows = _rows(values)
+    if not rows.size:
+        return np.zeros(values.shape)
+    sizes = np.where((rows == 0) | np.isnan(rows), np.nan, np.abs(rows))
+    order = np.argsort(sizes, axis=1, kind="stable")
+    ordered = np.take_along_axis(sizes, order, axis=1)
+    finite = np.where(np.isfinite(ordered), ordered, 0)
+    with np.errstate(invalid="ignore"):
+        # Between two infinite ones the step is NaN, and no step.
+        new = np.diff(ordered, axis=1) > _SAME * finite.max(axis=1, initial=0)[:, None]
+    missing = np.isnan(ordered)
+    first = np.ones((len(rows), 1), bool)
+    starts = np.concatenate([first, new | (missing[:, 1:] & ~missing[:, :-1])], axis=1)
+    ends = np.concatenate([starts[:, 1:], first], axis=1)
+    place = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
+    begin = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
+    last = rows.shape[1] - 1
+    end = np.where(ends, place, last)[:, ::-1]
+    end = np.minimum.accumulate(end, axis=1)[:, ::-1]
+    ranks = np.empty(rows.shape)
+    np.put_along_axis(ranks, order, np.where(missing, 0, (begin + end) / 2 + 1), axis=1)
+    return (np.sign(np.nan_to_num(rows)) * ranks).reshape(values.shape)
+
+
+def wilcoxon_exact(differences: ArrayLike) -> np.ndarray:
+    """Return the two-sided p of the signed-rank test of each row of differences, (..., n) → (...).
+
+    Wilcoxon 1945, Individual comparisons by ranking methods. Zeros are dropped, ties share their
+    mean rank, and p is exact: the share of the 2^n assignments of signs to these very ranks
+    whose sum lies as far out, counted by dynamic programming. Beyond 100 pairs it is the normal
+    approximation. Without any difference p is 1; of no pairs it is NaN.
+    """
+    values = np.asarray(differences, float)
+    rows = _rows(values)
+    found = [_p_of_ranks(ranks[ranks != 0]) for ranks in signed_ranks(rows)]
+    p = np.where(np.isnan(rows).all(axis=1), np.nan, np.array(found, float))
+    return p.reshape(values.shape[:-1])
+
+
+def _p_of_ranks(ranks: np.ndarray) -> float:
+    if len(ranks) > EXACT_UP_TO:
+        return float(stats.wilcoxon(ranks, method="approx").pvalue)
+    if not len(ranks):
+        return 1.0
+    # Mean ranks are halves: doubled they are whole.
+    doubled = (2 * ranks).astype(int)
+    cumulative = _cumulative(tuple(np.sort(np.abs(doubled)).tolist()))
+    above, below = doubled[doubled > 0].sum(), -doubled[doubled < 0].sum()
+    # The distribution is symmetric: the smaller sum's lower tail is the larger one's upper tail.
+    return min(1.0, 2 * float(cumulative[min(above, below)]))
+
+
+@functools.lru_cache(maxsize=4096)
+def _cumulative(doubled: tuple[int, ...]) -> np.ndarray:
+    """Return P(sum of the positive ranks ≤ s) for s = 0 … under random signs."""
+    share = np.zeros(sum(doubled) + 1)
+    share[0] = 1.0
+    for rank in doubled:
+        moved = np.zeros_like(share)
+        moved[rank:] = share[:-rank]
+        share = (share + moved) / 2
+    return np.cumsum(share)
+
+
+def smallest_p(n_pairs: ArrayLike, family: int) -> np.ndarray:
+    """Return the smallest p that Holm's procedure over `family` signed-rank tests can give.
+
+    All n pairs would have to point the same way: family · 2 / 2^n, at most 1; of no pairs 1.
+    """
+    n = np.asarray(n_pairs, float)
+    return np.where(n > 0, np.minimum(1.0, family * 2.0 ** (1 - n)), 1.0)
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Return the adjusted p-values, (k,), of a family of tests; missing ones stay missing.
+
+    Holm 1979, A simple sequentially rejective multiple test procedure.
+    """
+    p = np.asarray(p_values, float)
+    adjusted = np.full(p.shape, np.nan)
+    (there,) = np.nonzero(~np.isnan(p))
+    order = there[np.argsort(p[there], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted
+
+
+def probability_of_improvement(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the share of pairs in which a is higher than b, ties half, and its interval.
+
+    a and b (..., n); three arrays of shape (...). The interval is Wilson's for n trials (Wilson
+    1927, Probable inference, the law of succession, and statistical inference). Seeds pair up, so
+    that, unlike in Agarwal et al. 2021, only values of the same pair are compared.
+    """
+    return improvement(differences(a, b), level)
+
+
+def improvement(
+    differences: ArrayLike, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `probability_of_improvement` of pairs with these differences (..., n)."""
+    found = np.asarray(differences, float)
+    n = (~np.isnan(found)).sum(axis=-1)
+    wins = (found > 0).sum(axis=-1) + (found == 0).sum(axis=-1) / 2
+    z = special.ndtri((1 + level) / 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = wins / n
+        middle = (wins + z**2 / 2) / (n + z**2)
+        half = z * np.sqrt(n * share * (1 - share) + z**2 / 4) / (n + z**2)
+    low, high = np.maximum(middle - half, 0), np.minimum(middle + half, 1)
+    return share, low, high
+
+
+def mcnemar_exact(only_a: ArrayLike, only_b: ArrayLike) -> np.ndarray:
+    """Return the two-sided p of two classifiers that differ on only_a + only_b images.
+
+    McNemar 1947, Note on the sampling error of the difference between correlated proportions; p
+    from the binomial distribution. `only_a` and `only_b` (...): how many images only the one and
+    only the other has right.
+    """
+    a, b = np.asarray(only_a, int), np.asarray(only_b, int)
+    return np.minimum(1.0, 2 * special.bdtr(np.minimum(a, b), a + b, 0.5))
+
+
+def sampling_error(accuracy: ArrayLike, images: ArrayLike) -> np.ndarray:
+    """Return the standard error that an accuracy has from the choice of the test images.
+
+    √(p (1 - p) / n), the binomial distribution's; (...).
+    """
+    p = np.asarray(accuracy, float)
+    return np.sqrt(p * (1 - p) / np.asarray(images, float))
+
+
+def friedman_and_critical_difference(scores: ArrayLike) -> Ranking:
+    """Rank k treatments in each block and compare the mean ranks.
+
+    Friedman 1937, The use of ranks to avoid the assumption of normality implicit in the analysis
+    of variance, with the correction for ties; Nemenyi's critical difference at 0.05 as in Demšar
+    2006, Statistical comparisons of classifiers over multiple data sets, section 3.2.2.
+
+    Args:
+        scores: (n_blocks, k), higher is better, none missing.
+
+    Returns:
+        Mean ranks (k,), 1 the best; p and critical difference, NaN for fewer than two blocks or
+        treatments.
+    """
+    scores = np.asarray(scores, float)
+    n, k = scores.shape
+    ranks = stats.rankdata(-scores, axis=1) if scores.size else np.empty((n, k))
+    mean = ranks.mean(axis=0) if n else np.full(k, np.nan)
+    if n < 2 or k < 2:
+        return Ranking(mean, np.nan, np.nan)
+    between = n * ((mean - (k + 1) / 2) ** 2).sum()
+    within = ((ranks - (k + 1) / 2) ** 2).sum() / (n * (k - 1))
+    p = float(special.chdtrc(k - 1, between / within)) if within else 1.0
+    return Ranking(mean, p, nemenyi_quantile(k) * np.sqrt(k * (k + 1) / (6 * n)))
+
+
+@functools.cache
+def nemenyi_quantile(k: int) -> float:
+    """Return q at 0.05 for k treatments: the studentized range's quantile over √2."""
+    return float(stats.studentized_range.ppf(0.95, k, np.inf) / np.sqrt(2))
