@@ -3,9 +3,8 @@
 import math
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import matplotlib.style
 import numpy as np
@@ -15,12 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmark.lines import SIDES, Line, epoch_line, is_log, last_epoch, ranked, time_line, views_of
 from benchmark.palette import PALETTE, LineLook, grey_look
+from benchmark.wording import listing
 
 METRICS = ("accuracy", "loss")
 WIDTH = 17 / 2.54  # inches: the text width of a page
-_ROW_HEIGHT, _LEGEND_ENTRY, _TITLE_LINE = 2.3, 0.16, 0.17  # inches
-_SIDES = {"": "Training", "val_": "Validation"}
+_ROW_HEIGHT, _LEGEND_ENTRY, _TITLE_LINE, _CAPTION_LINE = 2.3, 0.16, 0.17, 0.13  # inches
+_TITLE_WIDTH, _CAPTION_WIDTH = 80, 122  # characters
 
 _COMMON = {
     "font.size": 8,
@@ -64,6 +65,40 @@ def figure_style(style: str) -> Iterator[None]:
         yield
 
 
+def group_id(name: str) -> str:
+    """Return the id that all of an activation's artists carry, so that a page can hide them."""
+    return f"activation:{name}"
+
+
+def looks_of(names: Iterable[str], looks: Mapping[str, LineLook]) -> dict[str, LineLook]:
+    """Return the look of each of these activations: a grey one where `looks` has none."""
+    names = list(names)
+    strangers = sorted({name for name in names if name not in looks})
+    greys = {name: grey_look(index) for index, name in enumerate(strangers)}
+    return {name: looks.get(name) or greys[name] for name in names}
+
+
+def per_cent(value: float, position: int) -> str:
+    """Return a share as a percent axis has it, without the sign."""
+    return f"{100 * value:.6g}".replace("-", "−")
+
+
+def span(counts: Iterable[float]) -> str:
+    """Return "3", or "2 to 5" where counts differ; of none it is ""."""
+    whole = sorted({int(count) for count in counts})
+    return " to ".join(str(count) for count in dict.fromkeys([*whole[:1], *whole[-1:]]))
+
+
+def say(figure: Figure, title: str, caption: str) -> None:
+    """Write a title above the panels and a caption below; every line adds to the height."""
+    title, caption = textwrap.fill(title, _TITLE_WIDTH), textwrap.fill(caption, _CAPTION_WIDTH)
+    lines = _TITLE_LINE * title.count("\n") + _CAPTION_LINE * caption.count("\n")
+    figure.set_figheight(figure.get_figheight() + lines)
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=7.5)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
+
+
 def curves_figure(
     curves: pd.DataFrame,
     metric: str,
@@ -95,22 +130,23 @@ def curves_figure(
         raise ValueError("no curves to draw: the frame has no rows")
     if curves.duplicated(["activation", "epoch"]).any():
         raise ValueError("several rows for one activation and epoch: draw one setting at a time")
-    lines = _ranked(
-        [_line(name, group, metric) for name, group in curves.groupby("activation", sort=False)],
+    lines = ranked(
+        [
+            epoch_line(name, group, metric)
+            for name, group in curves.groupby("activation", sort=False)
+        ],
         metric,
     )
-    views = _views(lines, metric)
-    title = textwrap.fill(title, 80)
+    views = views_of(lines, metric)
     with figure_style(style):
         height = max(_ROW_HEIGHT * len(views) + 0.6, _LEGEND_ENTRY * len(lines) + 0.8)
-        height += _TITLE_LINE * title.count("\n")
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         grid = figure.subplots(len(views), 2, sharex=True, sharey="row", squeeze=False)
         drawn = _with_looks(lines, looks)
         for axes_row, (name, limits) in zip(grid, views.items()):
-            for axes, side in zip(axes_row, _SIDES):
+            for axes, side in zip(axes_row, SIDES):
                 _draw(axes, side, drawn)
-                axes.set_title(_SIDES[side] + name, loc="left")
+                axes.set_title(SIDES[side] + name, loc="left")
             # The axes of a row share their scale and limits.
             _scale_values(axes_row[0], limits, metric)
             axes_row[0].set_ylabel(_value_label(curves, metric))
@@ -118,172 +154,66 @@ def curves_figure(
             axes.set_xlabel("Epoch")
         _scale_epochs(grid[0, 0], lines)
         _legend(figure, drawn)
-        figure.supxlabel(_caption(lines, metric), x=0.01, ha="left", fontsize=7.5)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left")
+        say(figure, title, _caption(lines, metric))
     return figure
 
 
-@dataclass(frozen=True)
-class _Curve:
-    """Mean and band over seeds, arrays of shape (n_epochs,), up to where they are finite."""
+def time_figure(
+    history: pd.DataFrame,
+    runs: pd.DataFrame,
+    looks: Mapping[str, LineLook],
+    *,
+    title: str = "",
+    style: str = "light",
+) -> Figure:
+    """Draw one setting's validation accuracy by the seconds spent so far, one line per activation.
 
-    epochs: np.ndarray
-    n_seeds: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    diverged: bool
+    Both are medians over seeds at each epoch; start-up in the first epoch does not count. Where
+    some activations lie far from the rest, a second panel shows the rest closer. A curve ends,
+    with a cross, where a seed's loss stops being finite. Runs that failed or are unfinished are
+    left out.
 
+    Args:
+        history: one row per run and epoch, as in history.csv.
+        runs: one row per run: `run`, `activation`, `status`.
+        looks: the activations' looks; an activation that is not among them is drawn in grey.
+        title: written above the panels.
+        style: "light" or "dark".
 
-@dataclass(frozen=True)
-class _Line:
-    """One activation's curves by side: "" is training and "val_" validation."""
-
-    name: str
-    curves: dict[str, _Curve]
-
-    @property
-    def diverged(self) -> bool:
-        return any(curve.diverged for curve in self.curves.values())
-
-
-def _line(name: str, group: pd.DataFrame, metric: str) -> _Line:
-    group = group.sort_values("epoch")
-    curves = {side: _curve(group, side, metric) for side in _SIDES}
-    return _Line(str(name), curves)
-
-
-def _curve(group: pd.DataFrame, side: str, metric: str) -> _Curve:
-    # A network whose loss is lost still scores an accuracy, by luck: its curve ends there too.
-    watched = group[[f"{side}{metric}_mean", f"{side}loss_mean"]].to_numpy(float)
-    finite = np.isfinite(watched).all(axis=1)
-    end = len(finite) if finite.all() else int(finite.argmin())
-    values = [
-        group[column].to_numpy(float)[:end]
-        for column in (
-            "epoch",
-            "n_seeds",
-            *(f"{side}{metric}_{part}" for part in ("mean", "low", "high")),
-        )
-    ]
-    return _Curve(*values, diverged=end < len(finite))
-
-
-def _ranked(lines: list[_Line], metric: str) -> list[_Line]:
-    """Order by final validation value, best first; diverged curves have none and come last."""
-
-    def place(line: _Line) -> tuple[bool, float]:
-        if line.diverged:
-            return True, 0.0
-        final = float(line.curves["val_"].mean[-1])
-        return False, -final if metric == "accuracy" else final
-
-    return sorted(lines, key=place)
-
-
-def _with_looks(lines: list[_Line], looks: Mapping[str, LineLook]) -> list[tuple[_Line, LineLook]]:
-    strangers = sorted(line.name for line in lines if line.name not in looks)
-    greys = {name: grey_look(index) for index, name in enumerate(strangers)}
-    return [(line, looks.get(line.name) or greys[line.name]) for line in lines]
-
-
-def _views(lines: list[_Line], metric: str) -> dict[str, tuple[float, float] | None]:
-    """Return what each row is called, after "Training", and its limits (None: without data)."""
-    views = {"": _limits(lines, metric)}
-    others = _others(lines, metric)
-    if others:
-        views[" – closer view"] = _limits(others, metric, _last_epoch(others) // 2)
-    return views
-
-
-def _limits(lines: list[_Line], metric: str, after: int = 0) -> tuple[float, float] | None:
-    """Return the lowest and the highest value of means and bands after an epoch."""
-    values = []
-    for line in lines:
-        for curve in line.curves.values():
-            late = curve.epochs > after
-            values += [curve.mean[late], curve.high[late]]
-            # A band may reach down to zero or below, which no log axis can follow.
-            values += [curve.low[late]] if metric == "accuracy" else []
-    values = np.concatenate(values)
-    values = values[np.isfinite(values)]
-    if metric == "accuracy":
-        values = np.clip(values, 0, 1)
-    return (float(values.min()), float(values.max())) if values.size else None
-
-
-def _others(lines: list[_Line], metric: str) -> list[_Line]:
-    """Return the lines that deserve a closer view without the rest, none where all lie together.
-
-    They deserve it where in validation they keep to less than a third of the range of all, either
-    in the last epoch or in the whole run; in the last epoch only if the range of all is a tenth
-    of the whole run's or more: otherwise all merely end close together.
+    Raises:
+        ValueError: for another style, and where no run has come to its end.
     """
-    log = _is_log(_limits(lines, metric))
-    whole = _extents(lines, log)
-    final = _extents(lines, log, _last_epoch(lines) - 1)
-    for extents, least in ((final, 0.1 * _spread(whole)), (whole, 0.0)):
-        names = _group(extents, metric)
-        if not names:
-            continue
-        spread = _spread(extents)
-        close = _spread({name: extents[name] for name in names})
-        if spread >= least and close < spread / 3:
-            return [line for line in lines if line.name in names]
-    return []
+    done = runs.loc[runs["status"].isin(["complete", "diverged"]), "run"]
+    epochs = history[history["run"].isin(done)]
+    if epochs.empty:
+        raise ValueError("no curves to draw: no run is complete or diverged")
+    lines = ranked([time_line(*group) for group in epochs.groupby("activation")], "accuracy")
+    views = views_of(lines, "accuracy")
+    absent = sorted(set(runs["activation"]) - {line.name for line in lines})
+    with figure_style(style):
+        height = max(_ROW_HEIGHT + 0.8, _LEGEND_ENTRY * len(lines) + 0.8)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        drawn = _with_looks(lines, looks)
+        for axes, (name, limits) in zip(
+            figure.subplots(1, len(views), squeeze=False)[0], views.items()
+        ):
+            _draw(axes, "val_", drawn)
+            axes.set_title(SIDES["val_"] + name, loc="left")
+            axes.set_xlabel("Seconds of training")
+            _scale_values(axes, limits, "accuracy")
+            _scale_seconds(axes, lines)
+        figure.axes[0].set_ylabel("Accuracy (%)")
+        _legend(figure, drawn)
+        say(figure, title, _time_caption(lines, absent))
+    return figure
 
 
-def _extents(lines: list[_Line], log: bool, after: int = 0) -> dict[str, tuple[float, float]]:
-    """Return each line's lowest and highest validation mean after an epoch, as axis heights."""
-    extents = {}
-    for line in lines:
-        curve = line.curves["val_"]
-        means = curve.mean[curve.epochs > after]
-        if means.size:
-            heights = np.log10(means) if log else means
-            extents[line.name] = (float(heights.min()), float(heights.max()))
-    return extents
+def _with_looks(lines: list[Line], looks: Mapping[str, LineLook]) -> list[tuple[Line, LineLook]]:
+    all_looks = looks_of([line.name for line in lines], looks)
+    return [(line, all_looks[line.name]) for line in lines]
 
 
-def _spread(extents: dict[str, tuple[float, float]]) -> float:
-    if not extents:
-        return 0.0
-    return max(high for _, high in extents.values()) - min(low for low, _ in extents.values())
-
-
-def _group(extents: dict[str, tuple[float, float]], metric: str) -> set[str]:
-    """Split the lines by their worst values at the widest gap; return those on its better side.
-
-    At least half of the lines stay, and at least two; none are returned where that is all.
-    """
-    fault = {name: -low if metric == "accuracy" else high for name, (low, high) in extents.items()}
-    names = sorted(fault, key=fault.__getitem__)
-    least = max(2, math.ceil(len(names) / 2))
-    if len(names) <= least:
-        return set()
-    gaps = np.diff([fault[name] for name in names])
-    return set(names[: least + int(gaps[least - 1 :].argmax())])
-
-
-def _is_log(limits: tuple[float, float] | None) -> bool:
-    """Return whether values between these limits span more than a decade."""
-    return limits is not None and 0 < 10 * limits[0] < limits[1]
-
-
-def _last_epoch(lines: list[_Line]) -> int:
-    return max(
-        (
-            int(curve.epochs[-1])
-            for line in lines
-            for curve in line.curves.values()
-            if curve.mean.size
-        ),
-        default=1,
-    )
-
-
-def _draw(axes: Axes, side: str, drawn: list[tuple[_Line, LineLook]]) -> None:
+def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineLook]]) -> None:
     """Draw one side's curves, the best on top."""
     # Many bands lie over each other: fainter, they leave the lines in view.
     alpha = 0.18 if len(drawn) <= len(PALETTE) else 0.08
@@ -291,28 +221,31 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[_Line, LineLook]]) -> None:
         curve, top = line.curves[side], 3 - rank / len(drawn)
         # Some six markers, at other epochs than those of the neighbours in the ranking.
         every = max(1, math.ceil(len(curve.epochs) / 6))
-        if (curve.n_seeds > 1).any():
+        if (curve.high > curve.low).any():
             axes.fill_between(
-                curve.epochs,
+                curve.x,
                 curve.low,
                 curve.high,
                 color=look.colour,
                 alpha=alpha,
                 linewidth=0,
                 zorder=top - 1,
+                gid=group_id(line.name),
             )
         axes.plot(
-            curve.epochs,
+            curve.x,
             curve.mean,
             label=line.name,
+            gid=group_id(line.name),
             markevery=(rank % every, every),
             zorder=top,
             **_artist(look),
         )
         if curve.diverged and curve.mean.size:
             axes.plot(
-                curve.epochs[-1:],
+                curve.x[-1:],
                 curve.mean[-1:],
+                gid=group_id(line.name),
                 color=look.colour,
                 marker="x",
                 markersize=8,
@@ -330,7 +263,7 @@ def _scale_values(axes: Axes, limits: tuple[float, float] | None, metric: str) -
     if limits is None:
         return
     low, high = limits
-    if metric == "loss" and _is_log(limits):
+    if metric == "loss" and is_log(limits):
         axes.set_yscale("log")
         pad = (high / low) ** 0.05
         axes.set_ylim(low / pad, high * pad)
@@ -345,15 +278,20 @@ def _scale_values(axes: Axes, limits: tuple[float, float] | None, metric: str) -
     axes.set_ylim(low - pad, high + pad)
     axes.yaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if metric == "accuracy":
-        axes.yaxis.set_major_formatter(_per_cent)
+        axes.yaxis.set_major_formatter(per_cent)
 
 
-def _per_cent(value: float, position: int) -> str:
-    return f"{100 * value:.6g}"
+def _scale_seconds(axes: Axes, lines: list[Line]) -> None:
+    times = np.concatenate([line.curves["val_"].x for line in lines])
+    if times.size:
+        first, last = float(times.min()), float(times.max())
+        pad = 0.03 * (last - first) or 0.05 * last
+        axes.set_xlim(first - pad, last + pad)
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
 
 
-def _scale_epochs(axes: Axes, lines: list[_Line]) -> None:
-    last = _last_epoch(lines)
+def _scale_epochs(axes: Axes, lines: list[Line]) -> None:
+    last = last_epoch(lines)
     pad = max(0.5, 0.02 * last)
     axes.set_xlim(1 - pad, last + pad)
     ticks = ticker.MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]).tick_values(1, last)
@@ -366,14 +304,13 @@ def _value_label(curves: pd.DataFrame, metric: str) -> str:
     return f"Loss\n({str(curves['loss_function'].iloc[0]).replace('_', ' ')})"
 
 
-def _caption(lines: list[_Line], metric: str) -> str:
+def _caption(lines: list[Line], metric: str) -> str:
     counts = {int(n) for line in lines for curve in line.curves.values() for n in curve.n_seeds}
     parts = []
     if counts == {1}:
         parts.append("one seed")
     elif counts:
-        seeds = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
-        parts += [f"mean of {seeds} seeds", "band: ± 1 standard deviation"]
+        parts += [f"mean of {span(counts)} seeds", "band: ± 1 standard deviation"]
     if len(lines) > 1:
         parts.append(f"legend in order of final validation {metric}, best first")
     if any(line.diverged for line in lines):
@@ -381,12 +318,28 @@ def _caption(lines: list[_Line], metric: str) -> str:
     return "; ".join(parts)
 
 
-def _legend(figure: Figure, drawn: list[tuple[_Line, LineLook]]) -> None:
-    figure.legend(
+def _time_caption(lines: list[Line], absent: list[str]) -> str:
+    seeds = span(n for line in lines for n in line.curves["val_"].n_seeds)
+    parts = []
+    if seeds:
+        parts.append("one seed" if seeds == "1" else f"medians of {seeds} seeds at each epoch")
+    parts.append("first epochs count as long as median ones, without start-up")
+    if any(line.diverged for line in lines):
+        parts.append("×: a seed diverged")
+    if absent:
+        parts.append(f"without a finished run: {listing(absent)}")
+    return "; ".join(parts)
+
+
+def _legend(figure: Figure, drawn: list[tuple[Line, LineLook]]) -> None:
+    legend = figure.legend(
         handles=[Line2D([], [], **_artist(look)) for _, look in drawn],
         labels=[f"{line.name} (diverged)" if line.diverged else line.name for line, _ in drawn],
         loc="outside right center",
     )
+    for (line, _), handle, text in zip(drawn, legend.legend_handles, legend.get_texts()):
+        handle.set_gid(group_id(line.name))
+        text.set_gid(group_id(line.name))
 
 
 def _one_of(what: str, value: str, valid: tuple[str, ...] | dict[str, object]) -> None:

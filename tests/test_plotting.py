@@ -221,6 +221,27 @@ def test_activations_without_a_look_are_grey_and_differ():
     assert drawn(figure.axes[0], "gelu").get_color() == LOOKS["gelu"].colour
 
 
+def test_all_artists_of_an_activation_carry_its_id():
+    figure = curves_figure(lost(close(n_seeds=3), "gelu", 6), "accuracy", LOOKS)
+    legend = figure.legends[0]
+    for name in SIX:
+        ids = [f"activation:{name}"]
+        for axes in figure.axes:
+            artists = [*axes.lines, *axes.collections]
+            looked = [a for a in artists if LOOKS[name].colour.lower() in colours_of(a)]
+            assert len(looked) == (3 if name == "gelu" else 2)
+            assert [artist.get_gid() for artist in looked] == ids * len(looked)
+    keys = zip(legend.legend_handles, legend.get_texts())
+    for handle, text in keys:
+        assert handle.get_gid() == text.get_gid()
+        assert text.get_gid() == f"activation:{text.get_text().split()[0]}"
+
+
+def colours_of(artist):
+    colours = [artist.get_color()] if hasattr(artist, "get_color") else artist.get_facecolor()
+    return [mpl.colors.to_hex(colour) for colour in colours]
+
+
 # The closer view
 
 
