@@ -12,11 +12,12 @@ from benchmark.config import RunSpec
 from benchmark.errors import RequestError, unknown
 from benchmark.laboratory import run_experiments, show_claims
 from benchmark.progress import Display, Work, duration, say, screen
-from benchmark.store import DONE, Store
-from benchmark.wording import counted
+from benchmark.run_folder import DONE, spec_columns
+from benchmark.store import Store
+from benchmark.wording import counted, listing, mean_and_deviation, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
     from rich.console import Console
@@ -65,6 +66,8 @@ def compare(
     output: str | Path = config.DEFAULT_OUTPUT,
     fresh: bool = False,
     style: str = "light",
+    baseline: str | None = None,
+    tensorboard: bool = False,
     console: "Console | None" = None,
     **settings: Any,
 ) -> Results:
@@ -85,13 +88,18 @@ def compare(
         output: folder of the results.
         fresh: train again what is finished already.
         style: of the figures, "light" or "dark".
+        baseline: the activation that the others are compared with; by default ReLU.
+        tensorboard: write event files for TensorBoard too, into `output`/tensorboard.
         console: where progress is shown; by default standard output.
-        **settings: `loss`, `model`, `optimizer`, `learning_rate`, `batch_size` (a value or a list
-            each), `limit`, `initializer`, `preset`, `threads`, `deterministic`,
-            `precision`.
+        **settings: `loss`, `model`, `optimizer`, `learning_rate`, `batch_size`, `initializer` (a
+            value or a list each), `limit`, `preset`, `threads`, `deterministic`, `precision`;
+            `tune_learning_rates`, a list from which each activation gets its own, chosen on
+            validation data by runs with `tune_seeds` (a count or a list; by default 3).
 
     Returns:
-        The epochs and the runs as DataFrames. A run that crashed has status "failed", one whose
+        The epochs and the runs as DataFrames; `purpose` in the latter tells the runs with shared
+        settings ("comparison") from those at an activation's own learning rate ("tuned") and from
+        those that chose it ("tuning"). A run that crashed has status "failed", one whose
         loss became non-finite "diverged".
 
     Raises:
@@ -99,7 +107,7 @@ def compare(
         OSError: the disk is full or the output became unusable on the way.
         KeyboardInterrupt: as ever; what is recorded stays, the same call goes on from there.
     """
-    from benchmark import report
+    from benchmark import event_files, report
 
     wanted = _request(activations, seeds, epochs, settings)
     if jobs is not None:
@@ -110,17 +118,62 @@ def compare(
             " workers have threads"
         )
     config.check_style(style)
+    baseline = _checked_baseline(baseline, wanted)
+    if tensorboard:
+        event_files.check()
     with _connected(scheduler) as cluster:
         job = _prepared(wanted, dataset, data_dir, cluster)
         store = Store(output)
         store.prepare()
         with screen(console) as shown:
             with store.lock():
-                _run_missing(job, jobs, store, fresh, shown, cluster)
-                figures = report.write(store, {spec.run: spec for spec in job.specs}, style)
+                _run_missing(job, job.specs, jobs, store, fresh, shown, cluster)
+                tuned = _tuned_runs(job, wanted, store)
+                if tuned:
+                    say(shown, "Learning rates are chosen: each activation's own next.")
+                    _run_missing(job, tuned, jobs, store, fresh, shown, cluster)
+                recorded = {spec.run: spec for spec in [*job.specs, *tuned]}
+                purposes = {**dict.fromkeys(recorded, config.TUNED), **job.purposes}
+                # It would show the numbers of before.
+                store.remove("report.html")
+                figures = report.write_runs(store, recorded, purposes, style, baseline, job.data)
                 results = Results(*store.tables())
+                if tensorboard:
+                    events = event_files.write(store, results.runs, results.epochs)
+                    say(shown, f"For TensorBoard: tensorboard --logdir {events}")
             _show_end(shown, store, results.runs, figures)
     return results
+
+
+def _checked_baseline(name: str | None, wanted: config.Request) -> str | None:
+    if name is None:
+        return None
+    name = resolve(name).name
+    if name not in wanted.activations:
+        raise RequestError(
+            f"baseline {name!r} is not among the activations compared: give one of"
+            f" {listing(wanted.activations)}"
+        )
+    return name
+
+
+def _tuned_runs(job: "_Job", wanted: config.Request, store: Store) -> list[RunSpec]:
+    """Return the final runs at each activation's own learning rate, by what is recorded."""
+    from benchmark import statistics
+
+    if not wanted.tune_learning_rates:
+        return []
+    store.write_tables({spec.run: spec for spec in job.specs}, job.purposes)
+    _, runs = store.tables()
+    chosen = statistics.tuning(runs).query("chosen")
+    keys = ["model", "optimizer", "loss_function", "batch_size", "initializer", "activation"]
+    rates = dict(zip(chosen[keys].itertuples(index=False, name=None), chosen["learning_rate"]))
+
+    def rate(spec: RunSpec) -> float | None:
+        columns = spec_columns(spec, spec.run)
+        return rates.get(tuple(columns[key] for key in keys))
+
+    return config.expand_tuned(wanted, job.data.name, job.data.sha256, job.device, rate)
 
 
 @contextlib.contextmanager
@@ -139,8 +192,10 @@ class _Job(NamedTuple):
     """A request whose data were found: all that is decided before anything is written."""
 
     specs: list[RunSpec]
+    purposes: dict[str, str]
     located: datasets.Located
     data: datasets.Dataset
+    device: str
     examples: dict[tuple[str, int | None], int]
     entries: list[Activation]
     gpus: int
@@ -158,11 +213,15 @@ def _prepared(
     located = datasets.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
     data = datasets.load(located)
     gpus = cluster.gpus() if cluster else len(environment.gpus())
-    specs = config.expand(wanted, data.name, data.sha256, "GPU" if gpus else "CPU")
+    device = "GPU" if gpus else "CPU"
+    choosing = config.expand_tuning(wanted, data.name, data.sha256, device)
+    specs = [*choosing, *config.expand(wanted, data.name, data.sha256, device)]
+    purposes = {spec.run: config.COMPARISON for spec in specs}
+    purposes |= {spec.run: config.TUNING for spec in choosing}
     kinds = {(spec.validation, spec.limit) for spec in specs}
     examples = {kind: len(datasets.split(data, *kind).x_train) for kind in kinds}
     entries = [entry for name in wanted.activations if (entry := resolve(name)).is_user]
-    return _Job(specs, located, data, examples, entries, gpus, wanted.threads)
+    return _Job(specs, purposes, located, data, device, examples, entries, gpus, wanted.threads)
 
 
 def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]) -> config.Request:
@@ -175,6 +234,7 @@ def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]
 
 def _run_missing(
     job: _Job,
+    specs: list[RunSpec],
     jobs: int | None,
     store: Store,
     fresh: bool,
@@ -193,13 +253,13 @@ def _run_missing(
     }
     if job.located.note:
         say(console, job.located.note)
-    tasks = scheduling.tasks_for(job.specs, store, job.located, entries, facts, fresh)
-    first, names = job.specs[0], {spec.activation for spec in job.specs}
+    tasks = scheduling.tasks_for(specs, store, job.located, entries, facts, fresh)
+    first, names = specs[0], {spec.activation for spec in specs}
     say(
         console,
-        f"{counted(len(job.specs), 'run')}: {counted(len(names), 'activation')} on"
+        f"{counted(len(specs), 'run')}: {counted(len(names), 'activation')} on"
         f" {job.data.name} ({job.located.origin}), {counted(first.epochs, 'epoch')} each;"
-        f" {len(job.specs) - len(tasks)} already done. Device: {first.device}, {first.precision}.",
+        f" {len(specs) - len(tasks)} already done. Device: {first.device}, {first.precision}.",
     )
     if tasks:
         store.write_environment(described)
@@ -262,37 +322,56 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
     from rich.table import Table
 
     from benchmark import statistics
-    from benchmark.wording import mean_and_deviation
 
-    summary = statistics.summarise(runs)
+    summary, comparisons = store.table("summary.csv"), store.table("comparisons.csv")
     varied = [name for name in statistics.SETTINGS if summary[name].nunique(dropna=False) > 1]
     table = Table()
     for heading in ("activation", *varied):
         table.add_column(heading, overflow="fold")
-    for heading in ("validation accuracy", "test accuracy", "s per epoch", "seeds"):
+    baselines = comparisons["baseline"].unique()
+    against = [f"against {name}" for name in baselines]
+    for heading in ("validation accuracy", "test accuracy", *against, "s per epoch", "seeds"):
         table.add_column(heading, justify="right", overflow="fold")
+    verdicts = _verdicts(comparisons)
     ordered = summary.sort_values("test_accuracy_mean", ascending=False, na_position="last")
     for row in ordered.to_dict("records"):
         seeds = str(row["n_seeds"])
         seeds += "".join(
-            f", {row[f'n_{status}']} {status}"
-            for status in ("diverged", "failed")
-            if row[f"n_{status}"]
+            f", {row[f'n_{kind}']} {kind.replace('_', ' ')}"
+            for kind in ("not_learned", "diverged", "failed")
+            if row[f"n_{kind}"]
         )
         table.add_row(
             row["activation"],
-            *(str(row[name]) for name in varied),
+            *(plain(row[name]) for name in varied),
             mean_and_deviation(row, "val_accuracy", "%"),
             mean_and_deviation(row, "test_accuracy", "%"),
+            *(verdicts.get(_setting(row), "–") for _ in baselines),
             mean_and_deviation(row, "seconds_per_epoch", ""),
             seeds,
         )
     console.print(table)
     for run in runs[runs["status"] == "failed"].itertuples():
         say(console, f"Failed: {run.run}: {run.error} (see {store.folder(run.run).log})")
-    say(console, f"Tables: {store.path}/ history.csv, runs.csv, summary.csv; page: report.html")
+    names = "history, runs, summary, comparisons, pairs, ranks, levels"
+    say(console, f"Tables: {store.path}/ {names} (.csv)")
     if figures:
-        say(console, f"Figures: {figures[0].parent}/ " + ", ".join(path.name for path in figures))
+        shown = dict.fromkeys(path.stem for path in figures)
+        say(console, f"Figures: {figures[0].parent}/ {', '.join(shown)} (.png, .svg)")
+
+
+def _verdicts(comparisons: "pd.DataFrame") -> dict[tuple, str]:
+    rows = comparisons[comparisons["metric"] == "test_accuracy"].to_dict("records")
+    return {_setting(row): row["verdict"] for row in rows}
+
+
+def _setting(row: dict[str, Any]) -> tuple:
+    """Return what tells rows of a table apart; of tuned ones the learning rate does not."""
+    from benchmark import statistics
+
+    own = row["rates"] == "tuned"
+    names = [name for name in statistics.SETTINGS if not (own and name == "learning_rate")]
+    return (row["activation"], *(plain(row[name]) for name in names))
 
 
 def failures(results: Results) -> int:
@@ -300,11 +379,21 @@ def failures(results: Results) -> int:
     return int((~results.runs["status"].isin(DONE)).sum())
 
 
-def rebuild(output: str | Path, style: str = "light", console: "Console | None" = None) -> None:
+def rebuild(
+    output: str | Path,
+    style: str = "light",
+    baseline: str | None = None,
+    console: "Console | None" = None,
+) -> None:
     """Write the tables, the figures and the page of a folder anew from its runs and experiments.
 
+    `baseline` is the activation that the others are compared with; by default that of the tables
+    there, else ReLU.
+
     Raises:
-        RequestError: the folder holds neither, or another command is at work in it.
+        RequestError: the folder holds neither, no run has the baseline, or another command is at
+            work in the folder.
+        ReportError: the report notebook could not be executed; tables and figures are written.
     """
     from benchmark import experiments, report
 
@@ -317,16 +406,67 @@ def rebuild(output: str | Path, style: str = "light", console: "Console | None" 
             " earlier command"
         )
     config.check_style(style)
-    with store.lock():
+    with store.lock(), screen(console) as shown:
         undrawn = report.redraw_experiments(store, style)
         if recorded:
-            figures = report.write_runs(store, recorded, style)
-            runs = store.table("runs.csv")
-        claims = report.write_page(store)
-    with screen(console) as shown:
-        if recorded:
-            _show_end(shown, store, runs, figures)
+            figures = report.write_runs(
+                store, recorded, store.purposes(), style, baseline, _data_at_hand(recorded)
+            )
+            _show_end(shown, store, store.table("runs.csv"), figures)
+        claims = report.write_claims(store)
         if measured:
             show_claims(shown, store, claims)
         for name, why in undrawn.items():
             say(shown, f"Not drawn anew: {name}: {why}")
+        _write_page(store, shown)
+
+
+def _data_at_hand(recorded: dict[str, RunSpec]) -> datasets.Dataset | None:
+    """Return the images of these runs if they come with the installed packages."""
+    kept = {spec.data_sha256 for spec in recorded.values()}
+    if {spec.dataset for spec in recorded.values()} != {"digits"}:
+        return None
+    data = datasets.load(datasets.locate("digits", None))
+    return data if kept == {data.sha256} else None
+
+
+def write_page(output: str | Path, console: "Console | None" = None) -> None:
+    """Write report.html of a folder whose tables are there.
+
+    Raises:
+        RequestError: another command is at work in the folder.
+        ReportError: the report notebook could not be executed.
+    """
+    store = Store(output)
+    with store.lock(), screen(console) as shown:
+        _write_page(store, shown)
+
+
+def _write_page(store: Store, console: "Console") -> None:
+    from benchmark import report
+
+    say(console, "Writing the page.")
+    report.write_page(store)
+    say(console, f"Page: {store.path}/report.html")
+
+
+def merge(
+    sources: "Sequence[str | Path]",
+    output: str | Path,
+    style: str = "light",
+    console: "Console | None" = None,
+) -> None:
+    """Join the results folders of several machines in a new one; draw its figures, write its page.
+
+    Raises:
+        RequestError: a source cannot be used, the sources contradict each other, or there is
+            something in `output` already.
+        ReportError: the report notebook could not be executed; tables and figures are written.
+    """
+    from benchmark import merging
+
+    config.check_style(style)
+    with screen(console) as shown:
+        for line in merging.merge(sources, output):
+            say(shown, line)
+    rebuild(output, style, console=console)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmark import config
-from benchmark.errors import RequestError, unknown
+from benchmark.errors import ReportError, RequestError, unknown
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
@@ -44,6 +44,14 @@ def _add_style(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", default="light", help="of the figures: light or dark")
 
 
+def _add_baseline(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--baseline",
+        help="the activation that the others are compared with (default: relu, where it is among"
+        " them)",
+    )
+
+
 def _add_plugin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plugin", help="Python file that registers further activations")
 
@@ -73,7 +81,24 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     add("--loss", help=f"{', '.join(config.LOSSES)}; may be a list")
     add("--model", default="cnn", help=f"{', '.join(config.MODELS)}; may be a list")
     add("--limit", help="keep the first N training examples; the test set stays whole")
-    add("--initializer", default="article", help=", ".join(config.INITIALIZERS))
+    add(
+        "--initializer",
+        default="article",
+        help=f"{', '.join(config.INITIALIZERS)} (default: article); may be a list",
+    )
+    add(
+        "--tune-learning-rates",
+        metavar="RATES",
+        help="choose each activation's own among these, 3e-4,1e-3,3e-3 for instance, on validation"
+        " data; its final runs stand beside those with --learning-rate",
+    )
+    add(
+        "--tune-seeds",
+        metavar="SEEDS",
+        help=f"of the runs that choose (default: 3): a count, from {config.FIRST_TUNING_SEED} on,"
+        " or a list",
+    )
+    _add_baseline(parser)
     add(
         "--preset",
         help="quick: 1 seed, 3 epochs; standard: 5 seeds, 12 epochs; article: the source's"
@@ -96,6 +121,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     _add_plugin(parser)
     _add_output(parser)
     add("--fresh", action="store_true", help="train again what is finished already")
+    add("--tensorboard", action="store_true", help="write event files for TensorBoard too")
     _add_style(parser)
 
 
@@ -111,6 +137,12 @@ def _compare(options: argparse.Namespace) -> int:
     if plugin is not None and options.activations is None:
         settings["activations"] = [*config.ARTICLE_SIX, *_plugin_names()]
     return SOME_FAILED if api.failures(api.compare(**settings)) else DONE
+
+
+def _compare_alone(options: argparse.Namespace) -> int:
+    code = _compare(options)
+    print(f"The page: {_python()} -m benchmark report --output {shlex.quote(options.output)}")
+    return code
 
 
 def _add_experiments(parser: argparse.ArgumentParser) -> None:
@@ -169,7 +201,9 @@ def _everything(options: argparse.Namespace) -> int:
     asked = [] if options.activations is None else config.activation_list(options.activations)
     settings = {name: getattr(options, name) for name in ("jobs", "output", "fresh", "style")}
     beside = [*asked, *_plugin_names()]
-    return max(code, _measured(api, None, beside=beside, **settings))
+    code = max(code, _measured(api, None, beside=beside, **settings))
+    api.write_page(options.output)
+    return code
 
 
 def _load_plugin(path: str | None) -> None:
@@ -203,7 +237,22 @@ def _quiet():
 def _report(options: argparse.Namespace) -> int:
     from benchmark import api
 
-    api.rebuild(options.output, options.style)
+    api.rebuild(options.output, options.style, options.baseline)
+    return DONE
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders", nargs="+", metavar="FOLDER", help="folders of results, two or more"
+    )
+    parser.add_argument("--output", required=True, help="a new folder for all of them together")
+    _add_style(parser)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from benchmark import api
+
+    api.merge(options.folders, options.output, options.style)
     return DONE
 
 
@@ -231,19 +280,24 @@ def _doctor(options: argparse.Namespace) -> int:
 
 _COMMANDS: dict[str, tuple[str, Callable, Sequence[Callable]]] = {
     "compare": (
-        "train the network once per activation and seed; write runs, tables and curves",
-        _compare,
+        "train the network once per activation and seed; write runs, tables and figures",
+        _compare_alone,
         [_add_comparison],
     ),
     "experiments": (
-        "measure what the theory says of activation functions; write tables, figures, the page",
+        "measure what the theory says of activation functions; write tables and figures",
         _experiments,
         [_add_experiments],
     ),
     "report": (
         "rebuild tables, figures and report.html of a folder from its runs and experiments",
         _report,
-        [_add_output, _add_style],
+        [_add_output, _add_baseline, _add_style],
+    ),
+    "merge": (
+        "join the results folders of several machines in a new one; refuses contradictions",
+        _merge,
+        [_add_merge],
     ),
     "list": ("show the activations, datasets, presets and experiments", _list, [_add_plugin]),
     "status": ("show which runs and experiments of a folder are done", _status, [_add_output]),
@@ -302,6 +356,12 @@ def _guarded(parse: Callable, arguments: Sequence[str] | None, program: str) -> 
     except RequestError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_REQUEST
+    except ReportError as error:
+        print(
+            f"error: report.html could not be made: {error}; tables and figures are written",
+            file=sys.stderr,
+        )
+        return SOME_FAILED
     except KeyboardInterrupt:
         # Not --fresh: that would forget what is done.
         again = shlex.join(word for word in words if word != "--fresh")

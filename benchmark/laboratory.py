@@ -33,7 +33,7 @@ def run_experiments(
     beside: "Iterable[str]" = (),
     **options: Any,
 ) -> dict[str, "pd.DataFrame"]:
-    """Measure what the theory says of activation functions; write tables, figures and the page.
+    """Measure what the theory says of activation functions; write tables and figures.
 
     An experiment that is done in `output` with the same settings is not done again.
 
@@ -76,8 +76,10 @@ def run_experiments(
     store.prepare()
     with screen(console) as shown:
         with store.lock():
+            # It would show the numbers of before.
+            store.remove("report.html")
             failed = _measure_missing(specs, located, jobs, store, fresh, style, shown)
-            claims = report.write_page(store)
+            claims = report.write_claims(store)
             tables = {
                 spec.experiment: store.table(f"experiments/{spec.experiment}.csv")
                 for spec in specs
@@ -150,4 +152,4 @@ def show_claims(console: "Console", store: Store, claims: "pd.DataFrame") -> Non
         table.add_row(name, *(str(counts.get(verdict, "")) for verdict in verdicts))
     console.print(table)
     say(console, f"Tables: {store.path}/experiments/; each claim with its evidence: claims.csv")
-    say(console, f"Figures: {store.path}/figures/; page: {store.path}/report.html")
+    say(console, f"Figures: {store.path}/figures/")

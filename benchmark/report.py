@@ -1,21 +1,20 @@
-"""Store → statistics → plotting → files: rebuilds tables and figures from the recorded runs."""
+"""Store → tables → plotting → files: rebuilds tables, figures and page from what is recorded."""
 
 import io
-import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from benchmark import experiments, page, statistics
+from benchmark import drawings, experiments, tables
 from benchmark.activations import names, resolve
 from benchmark.config import RunSpec
+from benchmark.datasets import Dataset
 from benchmark.errors import one_line
 from benchmark.palette import LineLook, grey_look, look
 from benchmark.sections import sections
 from benchmark.store import CLAIMS, Store
-from benchmark.wording import plain
 
-FIGURES = (("accuracy", "Accuracy"), ("loss", "Loss"))
 CLAIMS_TABLE = f"experiments/{CLAIMS}.csv"
 CLAIM_COLUMNS = ["experiment", "claim", "verdict", "evidence"]
 
@@ -29,30 +28,36 @@ def looks(recorded: dict[str, int] | None = None) -> dict[str, LineLook]:
     return {**others, **{name: resolve(name).look for name in names()}}
 
 
-def write(store: Store, recorded: dict[str, RunSpec], style: str = "light") -> list[Path]:
-    """Write the tables, the figures and report.html of these runs, which are given by name.
+def write_runs(
+    store: Store,
+    recorded: dict[str, RunSpec],
+    purposes: dict[str, str],
+    style: str = "light",
+    baseline: str | None = None,
+    data: Dataset | None = None,
+) -> list[Path]:
+    """Write the tables and the figures of these runs, which are given by name.
 
-    Returns the paths of the runs' figures.
+    `purposes` says what runs are for; `baseline` and `data` are as in `tables.derive`. Returns the
+    paths of the figures.
+
+    Raises:
+        RequestError: no run has the baseline.
     """
-    figures = write_runs(store, recorded, style)
-    write_page(store)
-    return figures
-
-
-def write_runs(store: Store, recorded: dict[str, RunSpec], style: str = "light") -> list[Path]:
-    """Do as `write` does, but for report.html."""
-    places = store.write_tables(recorded)
+    places = store.write_tables(recorded, purposes)
     history, runs = store.tables()
-    store.write_table("summary.csv", statistics.summarise(runs))
-    figures = write_figures(store, history, runs, looks(places), style)
-    store.remove_figures(tuple(metric for metric, _ in FIGURES), keep=figures)
+    made = tables.derive(store, history, runs, baseline, data)
+    tables.write(store, made)
+    whole = {"history": history, "runs": runs, **made}
+    figures = write_figures(store, whole, looks(places), style)
+    store.remove_figures(drawings.KINDS, keep=figures)
     return figures
 
 
-def write_page(store: Store) -> pd.DataFrame:
-    """Write report.html and experiments/claims.csv from the tables and figures that are there.
+def write_claims(store: Store) -> pd.DataFrame:
+    """Write experiments/claims.csv from the experiments' tables and return it.
 
-    Returns the claims: `experiment`, `claim`, `verdict` and `evidence`.
+    Its columns are `experiment`, `claim`, `verdict` and `evidence`.
     """
     told = sections(store)
     claims = pd.DataFrame(
@@ -65,15 +70,19 @@ def write_page(store: Store) -> pd.DataFrame:
     )
     if told:
         store.write_table(CLAIMS_TABLE, claims)
-    summary = store.table("summary.csv") if (store.path / "summary.csv").exists() else None
-    curves = [
-        path
-        for metric, _ in FIGURES
-        for path in store.figures(metric)
-        if path.suffix == ".svg" and summary is not None
-    ]
-    store.write_text("report.html", page.render(summary, curves, told))
     return claims
+
+
+def write_page(store: Store) -> None:
+    """Write report.html: the report notebook, executed on the folder's tables.
+
+    Raises:
+        ReportError: the notebook could not be executed.
+    """
+    from benchmark import notebook, page
+
+    executed = notebook.execute("report", store.path)
+    store.write_text("report.html", page.render(executed, store.path / "figures"))
 
 
 def redraw_experiments(store: Store, style: str = "light") -> dict[str, str]:
@@ -129,35 +138,18 @@ def _all_looks(table: pd.DataFrame, places: dict[str, int]) -> dict[str, LineLoo
 
 def write_figures(
     store: Store,
-    history: pd.DataFrame,
-    runs: pd.DataFrame,
+    made: Mapping[str, pd.DataFrame],
     colours: dict[str, LineLook],
     style: str = "light",
 ) -> list[Path]:
-    """Draw the curves of every setting in these tables; return the paths written."""
-    if history.empty:
-        return []
-    from benchmark.plotting import curves_figure
-
-    curves = statistics.curves(history, runs)
-    # A setting is named in file and title only where there are several of it.
-    varied = [name for name in statistics.SETTINGS if curves[name].nunique(dropna=False) > 1]
-    groups = curves.groupby(varied, sort=False, dropna=False) if varied else [((), curves)]
+    """Draw every figure of the comparison that these tables give; return the paths written."""
     paths = []
-    for (values, group), (metric, title) in itertools.product(groups, FIGURES):
-        parts = [plain(value) for value in values]
-        figure = curves_figure(
-            group, metric, colours, title=_title(title, group, varied, parts), style=style
-        )
-        formats = {ending: _rendered(figure, ending) for ending in ("png", "svg")}
-        paths += store.write_figure("-".join([metric, *parts]), formats)
+    for drawing in drawings.of(made, colours, style):
+        figure = drawing.draw()
+        if figure is not None:
+            formats = {ending: _rendered(figure, ending) for ending in ("png", "svg")}
+            paths += store.write_figure(drawing.name, formats)
     return paths
-
-
-def _title(title: str, group: pd.DataFrame, varied: list[str], parts: list[str]) -> str:
-    settings = [f"{name.replace('_', ' ')} {part}" for name, part in zip(varied, parts)]
-    dataset, model = group[["dataset", "model"]].iloc[0]
-    return f"{title}: {', '.join([model.upper() + ' on ' + dataset, *settings])}"
 
 
 def _rendered(figure: object, ending: str) -> bytes:

@@ -23,3 +23,11 @@ def registrations_undone():
     yield
     activations._user.clear()
     activations._user.update(before)
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """The report without its page, which takes a notebook's kernel and many seconds."""
+    from benchmark import report
+
+    monkeypatch.setattr(report, "write_page", lambda store: None)

@@ -21,8 +21,8 @@ from benchmark import (
     compare,
     load_results,
     register_activation,
+    run_folder,
     scheduling,
-    store,
 )
 from benchmark.errors import RequestError
 from benchmark.training import Checkpoint
@@ -69,10 +69,12 @@ def test_compare_gives_tidy_frames(finished):
 
 def test_all_files_of_the_contract(finished):
     names = {path.name for path in finished.iterdir()}
-    wanted = "runs history.csv runs.csv summary.csv figures environment.json report.html"
-    assert set(wanted.split()) <= names
+    tables = "history runs summary comparisons pairs ranks levels confusion misread"
+    wanted = {f"{name}.csv" for name in tables.split()} | {"runs", "figures", "environment.json"}
+    assert {name for name in names if not name.startswith(".")} == wanted
     figures = {path.name for path in (finished / "figures").iterdir()}
-    assert figures == {"accuracy.png", "accuracy.svg", "loss.png", "loss.svg"}
+    kinds = "accuracy loss final_accuracy differences accuracy_time confusion misread"
+    assert figures == {f"{kind}.{end}" for kind in kinds.split() for end in ("png", "svg")}
     for folder in (finished / "runs").iterdir():
         files = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
         assert files == {"history.csv", "run.json", "predictions.csv", "log.txt"}
@@ -142,13 +144,13 @@ def test_slow_runs_start_first(tmp_path, monkeypatch):
 
 
 def test_interrupted_run_goes_on_after_its_last_epoch(tmp_path, finished, monkeypatch):
-    saved = store.RunFolder.save_checkpoint
+    saved = run_folder.RunFolder.save_checkpoint
 
     def stop(folder, checkpoint):
         saved(folder, checkpoint)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.RunFolder, "save_checkpoint", stop)
+    monkeypatch.setattr(run_folder.RunFolder, "save_checkpoint", stop)
     with pytest.raises(KeyboardInterrupt):
         compare(["relu"], output=tmp_path, jobs=1, **SMALL)
     monkeypatch.undo()
@@ -199,14 +201,14 @@ def test_divergence_is_recorded(tmp_path):
 
 def test_full_disk_on_the_way(finished, monkeypatch, capfd):
     before = histories(finished)
-    write = store.write_atomic
+    write = run_folder.write_atomic
 
     def full(path, content):
         if "elu-s1" in str(path):
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(store, "write_atomic", full)
+    monkeypatch.setattr(run_folder, "write_atomic", full)
     words = "--dataset digits --limit 200 --epochs 2 --seeds 1,2 --activations elu --jobs 1"
     assert cli.main(["compare", *words.split(), "--output", str(finished)]) == 1
     out, err = capfd.readouterr()
@@ -267,7 +269,7 @@ def test_data_folder_from_the_environment(tmp_path, monkeypatch):
 
 def test_checkpoint_of_another_model_is_begun_anew(tmp_path, finished):
     compare(["relu"], output=tmp_path, jobs=1, **SMALL)
-    folder = store.RunFolder(next(tmp_path.glob("runs/*")))
+    folder = run_folder.RunFolder(next(tmp_path.glob("runs/*")))
     (folder.path / "run.json").unlink()
     folder.save_checkpoint(Checkpoint([{"epoch": 1}], [np.zeros(3)]))
     compare(["relu"], output=tmp_path, jobs=1, **SMALL)
@@ -278,14 +280,15 @@ def test_checkpoint_of_another_model_is_begun_anew(tmp_path, finished):
 
 def test_figures_of_an_earlier_request_go(tmp_path):
     compare(["relu"], output=tmp_path, jobs=1, learning_rate=[0.001, 0.01], **SMALL)
-    both = {path.name for path in (tmp_path / "figures").glob("*.png")}
-    assert both == {f"{m}-{r}.png" for m in ("accuracy", "loss") for r in ("0.001", "0.01")}
+    both = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    kinds = ("accuracy", "loss", "final_accuracy", "accuracy_time", "confusion", "misread")
+    assert both == {f"{kind}-{rate}" for kind in kinds for rate in ("0.001", "0.01")}
     compare(["relu"], output=tmp_path, jobs=1, **SMALL)
-    one = {path.name for path in (tmp_path / "figures").glob("*.png")}
-    assert one == {"accuracy.png", "loss.png"}
+    one = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert one == set(kinds)
 
 
-def test_report_keeps_the_colour_of_a_users_activation(tmp_path):
+def test_report_keeps_the_colour_of_a_users_activation(tmp_path, no_page):
     register_activation("one_more")(lambda x: x)
     compare(["one_more"], output=tmp_path, jobs=1, **SMALL)
     figure = (tmp_path / "figures" / "accuracy.svg").read_bytes()

@@ -1,0 +1,115 @@
+"""Store → statistics → tables: what the recorded runs say, as the files beside runs.csv."""
+
+import pandas as pd
+
+from benchmark import mistakes, pairing, statistics
+from benchmark.config import BASELINE
+from benchmark.datasets import Dataset
+from benchmark.errors import RequestError
+from benchmark.store import Store
+from benchmark.wording import listing
+
+_PIXELS = ["height", "width", "scale", "pixels"]
+
+
+def derive(
+    store: Store,
+    history: pd.DataFrame,
+    runs: pd.DataFrame,
+    baseline: str | None = None,
+    data: Dataset | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Return the tables made of history.csv and runs.csv, by the names of their files.
+
+    Args:
+        store: the folder, for the predictions of runs.
+        history: the epochs.
+        runs: the runs.
+        baseline: what the others are compared with; None is the one of the folder's last tables,
+            else ReLU, else the first activation.
+        data: the images, to show those that are misread; None takes those shown before.
+
+    Raises:
+        RequestError: no run has the baseline.
+    """
+    baseline = _baseline(store, runs, baseline)
+    extremes = mistakes.best_and_worst(runs)
+    predictions = store.predictions(_to_be_read(runs, extremes))
+    tables = {
+        "summary": statistics.summarise(runs, history),
+        "levels": statistics.levels(history, runs),
+        "comparisons": pairing.compare(runs, baseline, predictions),
+        "pairs": pairing.all_pairs(runs, predictions),
+        "ranks": pairing.ranks(runs),
+        "tuning": statistics.tuning(runs),
+        "confusion": mistakes.confusion(predictions, runs),
+    }
+    misread = mistakes.misread(predictions, runs)
+    tables["misread"] = _with_pixels(misread, data, _optional(store, "misread.csv"))
+    return tables
+
+
+def write(store: Store, tables: dict[str, pd.DataFrame]) -> None:
+    """Write the tables; one of learning rates only where some were chosen."""
+    for name, table in tables.items():
+        if name == "tuning" and table.empty:
+            store.remove("tuning.csv")
+        else:
+            store.write_table(f"{name}.csv", table)
+
+
+def _baseline(store: Store, runs: pd.DataFrame, wanted: str | None) -> str:
+    there = list(dict.fromkeys(runs["activation"]))
+    if wanted is None:
+        last = _optional(store, "comparisons.csv").get("baseline", pd.Series(dtype=str))
+        kept = [name for name in [*last.dropna().unique(), BASELINE] if name in there]
+        return [*kept, *there][0]
+    if wanted not in there:
+        raise RequestError(
+            f"baseline {wanted!r} is not among the activations compared: give one of"
+            f" {listing(there)}"
+        )
+    return wanted
+
+
+def _optional(store: Store, name: str) -> pd.DataFrame:
+    """Return a table of an earlier command, without rows if there is none or it is damaged."""
+    try:
+        return store.table(name)
+    except RequestError:
+        return pd.DataFrame()
+
+
+def _to_be_read(runs: pd.DataFrame, extremes: pd.DataFrame) -> list[str]:
+    """Return the runs whose predictions matter: those of the best and the worst activation, and
+    single ones, whose differences only the images can judge."""
+    final = statistics.final_runs(runs)
+    complete = final[final["status"] == "complete"]
+    shared = [name for name in statistics.SETTINGS if name != "learning_rate"]
+    rows = complete.merge(
+        extremes[[*shared, "activation"]].drop_duplicates(), how="left", indicator=True
+    )
+    wanted = rows["_merge"] == "both"
+    seeds = rows.groupby(statistics.SETTINGS, dropna=False)["seed"].transform("nunique")
+    return list(dict.fromkeys(rows.loc[wanted | (seeds == 1), "run"]))
+
+
+def _with_pixels(misread: pd.DataFrame, data: Dataset | None, before: pd.DataFrame) -> pd.DataFrame:
+    """Fill in the images, from the data or from the table written before."""
+    if misread.empty:
+        return misread
+    if data is not None:
+        images = {index: _image(data, index) for index in set(misread["index"])}
+    elif "pixels" in before:
+        known = before.dropna(subset=["pixels"]).drop_duplicates(["dataset", "index"])
+        images = dict(zip(known["index"], known[_PIXELS].astype(object).to_numpy()))
+    else:
+        images = {}
+    shown = [images.get(index, [None] * len(_PIXELS)) for index in misread["index"]]
+    filled = pd.DataFrame(shown, columns=_PIXELS, index=misread.index, dtype=object)
+    return misread.assign(**{name: filled[name] for name in _PIXELS})
+
+
+def _image(data: Dataset, index: int) -> list:
+    pixels = data.x_test[index].reshape(data.x_test.shape[1:3])
+    return [*pixels.shape, data.scale, " ".join(map(str, pixels.ravel().tolist()))]
