@@ -120,7 +120,7 @@ def draw_experiment(
     made, table = experiments.resolve(name), store.table(f"experiments/{name}.csv")
     paths = []
     with figure_style(style):
-        drawn = made.figures(table, _all_looks(table, places or {}))
+        drawn = made.figures(table, all_looks(table, places or {}))
         for key, figure in drawn.items():
             formats = {ending: _rendered(figure, ending) for ending in ("png", "svg")}
             paths += store.write_figure(f"{name}-{key}" if key else name, formats)
@@ -128,7 +128,7 @@ def draw_experiment(
     return paths
 
 
-def _all_looks(table: pd.DataFrame, places: dict[str, int]) -> dict[str, LineLook]:
+def all_looks(table: pd.DataFrame, places: dict[str, int]) -> dict[str, LineLook]:
     """Return the look of every activation of a table, grey where none is known."""
     known = looks(places)
     there = table["activation"].dropna().unique() if "activation" in table else ()

@@ -1,0 +1,177 @@
+import shlex
+
+import pandas as pd
+import pytest
+
+from benchmark import cli, config, experiments, recipe
+from benchmark.config import COMPARISON, TUNED, TUNING
+from benchmark.run_folder import spec_columns
+
+
+def specs_of(command, data="0" * 64, device="CPU"):
+    """Return the runs that a command asks for before any rate is chosen, and those that choose."""
+    words = shlex.split(command)[1:]
+    words = words[1:] if words[0] == "run_all.py" else words[3:]
+    parser = cli._parser("test")
+    cli._add_comparison(parser)
+    options = vars(parser.parse_args(words))
+    known = {name: options[name] for name in config.Request.__dataclass_fields__}
+    wanted = config.request(**known)
+    dataset = options["dataset"]
+    return (
+        config.expand(wanted, dataset, data, device),
+        config.expand_tuning(wanted, dataset, data, device),
+    )
+
+
+def table(specs, choosing=(), tuned=()):
+    rows = [
+        {**spec_columns(spec, spec.run), "purpose": purpose, "data_origin": None}
+        for purpose, some in ((COMPARISON, specs), (TUNING, choosing), (TUNED, tuned))
+        for spec in some
+    ]
+    return pd.DataFrame(rows)
+
+
+def runs_of(options, device="CPU"):
+    specs, choosing = specs_of(f"python run_all.py {options}", device=device)
+    return table(specs, choosing)
+
+
+def names(specs):
+    return {spec.run for spec in specs}
+
+
+COMMANDS = {
+    "the defaults on digits": "--dataset digits",
+    "fewer activations": "--dataset digits --activations relu,gelu",
+    "the whole catalogue": "--dataset digits --activations all --seeds 1 --epochs 2",
+    "a list of seeds": "--dataset digits --activations relu --seeds 0,3,7",
+    "one seed that is not 0": "--dataset digits --activations relu --seeds 7,7",
+    "another dataset": "--dataset mnist --seeds 1 --epochs 3",
+    "a grid": "--dataset digits --activations relu,elu --seeds 2 --model cnn,mlp"
+    " --optimizer adam,sgd --learning-rate 0.001,1e-05 --loss mean_squared_error"
+    " --batch-size 32,128 --initializer article,shared",
+    "the article's protocol": "--dataset mnist --preset article",
+    "the article's protocol on digits": "--dataset digits --preset article --epochs 5",
+    "further settings": "--dataset digits --seeds 2 --limit 500 --threads 2"
+    " --precision mixed_bfloat16 --deterministic",
+    "own learning rates": "--dataset digits --seeds 2 --tune-learning-rates 0.0003,0.001,0.003",
+    "own tuning seeds": "--dataset digits --seeds 2 --tune-learning-rates 0.01,0.1 --tune-seeds 5",
+    "listed tuning seeds": "--dataset digits --seeds 3 --tune-learning-rates 0.01,0.1"
+    " --tune-seeds 10,11,12",
+    "one listed tuning seed": "--dataset digits --seeds 3 --tune-learning-rates 0.01,0.1"
+    " --tune-seeds 10,10",
+}
+
+
+@pytest.mark.parametrize("options", COMMANDS.values(), ids=COMMANDS)
+def test_command_asks_for_the_same_runs(options):
+    runs = runs_of(options)
+    [command] = recipe.commands(runs)
+    specs, choosing = specs_of(command)
+    assert names(specs) | names(choosing) == set(runs["run"])
+    assert names(choosing) == set(runs.loc[runs["purpose"] == TUNING, "run"])
+
+
+def test_only_what_differs_from_the_defaults_is_stated():
+    assert recipe.commands(runs_of("--dataset digits")) == [
+        "python -m benchmark compare --dataset digits"
+    ]
+    # The defaults of other datasets depend on the machine.
+    assert recipe.commands(runs_of("--dataset mnist --preset standard")) == [
+        "python -m benchmark compare --dataset mnist --seeds 5 --epochs 12"
+    ]
+    assert recipe.commands(runs_of("--dataset mnist --preset article")) == [
+        "python -m benchmark compare --dataset mnist --preset article"
+    ]
+
+
+def test_on_a_gpu_the_names_are_the_same_too():
+    runs = runs_of("--dataset mnist", device="GPU")
+    [command] = recipe.commands(runs)
+    assert names(specs_of(command, device="GPU")[0]) == set(runs["run"])
+
+
+def test_runs_at_chosen_rates_follow_from_the_choice():
+    specs, choosing = specs_of("python run_all.py --dataset digits --tune-learning-rates 0.01,0.1")
+    tuned = [config.dataclasses.replace(spec, learning_rate=0.1) for spec in specs]
+    [command] = recipe.commands(table(specs, choosing, tuned))
+    assert command.endswith("--dataset digits --tune-learning-rates 0.01,0.1")
+
+
+def test_several_commands_where_there_is_no_full_grid():
+    runs = runs_of("--dataset digits --activations relu,elu,gelu --seeds 3").iloc[:-1]
+    *lines, last = recipe.commands(runs)
+    found = [names(specs_of(line)[0]) for line in lines]
+    assert len(lines) == 2
+    assert set().union(*found) == set(runs["run"])
+    assert not set.intersection(*found)
+    outputs = [shlex.split(line)[-1] for line in lines]
+    assert shlex.split(last) == [
+        *("python", "-m", "benchmark", "merge"),
+        *outputs,
+        *("--output", "results/merged"),
+    ]
+
+
+def test_several_commands_for_what_one_command_cannot_vary():
+    runs = pd.concat(
+        [
+            runs_of("--dataset digits --epochs 2"),
+            runs_of("--dataset digits --epochs 3 --limit 100"),
+            runs_of("--dataset digits --tune-learning-rates 0.01,0.1"),
+        ]
+    )
+    lines = recipe.commands(runs)
+    found = [names([*specs, *choosing]) for specs, choosing in map(specs_of, lines[:-1])]
+    assert [len(some) for some in found] == [18, 18, 54]
+    assert set().union(*found) == set(runs["run"])
+
+
+def test_older_tables_have_no_purposes():
+    runs = runs_of("--dataset digits").drop(columns="purpose")
+    assert recipe.commands(runs) == ["python -m benchmark compare --dataset digits"]
+
+
+def test_places_that_the_tables_do_not_know():
+    runs = runs_of("--dataset digits --activations relu,gelu --seeds 1")
+    runs["data_origin"] = ["given folder", None]
+    runs["activation_sha256"] = ["", "1234"]
+    runs.loc[1, "activation"] = "mine"
+    assert recipe.commands(runs) == [
+        "python -m benchmark compare --dataset digits --data-dir FOLDER --plugin FILE"
+        " --activations relu,mine --seeds 1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("activations", "baseline", "stated"),
+    [
+        ("relu,elu", "relu", False),
+        ("elu,relu", "relu", False),
+        ("elu,relu", "elu", True),
+        ("elu,gelu", "elu", False),
+        ("elu,gelu", "gelu", True),
+        ("elu,gelu", "selu", False),
+    ],
+)
+def test_baseline_is_stated_where_it_is_not_the_default(activations, baseline, stated):
+    runs = runs_of(f"--dataset digits --activations {activations}")
+    [command] = recipe.commands(runs, baseline=baseline)
+    assert command.endswith(f" --baseline {baseline}") == stated
+    assert ("--baseline" in command) == stated
+
+
+def test_experiments():
+    runs, every = runs_of("--dataset digits"), list(experiments.catalogue())
+    assert recipe.commands(runs, every) == ["python run_all.py --dataset digits"]
+    assert recipe.commands(runs, ["cost"]) == [
+        "python -m benchmark compare --dataset digits",
+        "python -m benchmark experiments cost",
+    ]
+    assert recipe.commands(runs.iloc[:0], every) == ["python -m benchmark experiments"]
+    assert recipe.commands(pd.DataFrame(), ["cost", "losses"]) == [
+        "python -m benchmark experiments cost losses"
+    ]
+    assert recipe.commands(pd.DataFrame()) == []
