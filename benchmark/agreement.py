@@ -154,6 +154,33 @@ def purposes(sources: Sequence[Source]) -> dict[str, str]:
     return {run: purpose for run, (purpose, _) in found.items()}
 
 
+def check_tuning(sources: Sequence[Source]) -> None:
+    """Refuse choices of learning rates that were not made by the same runs.
+
+    Raises:
+        RequestError: two activations of one setting, each from a folder of its own, had other
+            learning rates or seeds to choose from; the pooled choice would not be fair.
+    """
+    grids: dict[tuple, tuple[set[tuple], str, Source]] = {}
+    for source in sources:
+        tried: dict[tuple, set[tuple]] = {}
+        for run, record in source.listed().items():
+            if source.purposes[run] == TUNING:
+                spec = dict(record["spec"])
+                grid = (spec.pop("learning_rate"), spec.pop("seed"))
+                name = spec.pop("activation")
+                spec.pop("activation_sha256")
+                tried.setdefault((name, tuple(sorted(spec.items(), key=str))), set()).add(grid)
+        for (name, setting), grid in tried.items():
+            known, other, first = grids.setdefault(setting, (grid, name, source))
+            if known != grid:
+                raise RequestError(
+                    f"{source.name} chose the learning rate of {name} by other rates or seeds than"
+                    f" {first.name} that of {other}: choose anew with the same"
+                    " --tune-learning-rates and --tune-seeds"
+                )
+
+
 def check_runs(sources: Sequence[Source]) -> list[str]:
     """Return the runs that several folders have finished.
 

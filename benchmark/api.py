@@ -127,13 +127,15 @@ def compare(
         store.prepare()
         with screen(console) as shown:
             with store.lock():
-                _run_missing(job, job.specs, jobs, store, fresh, shown, cluster)
-                tuned = _tuned_runs(job, wanted, store)
-                if tuned:
-                    say(shown, "Learning rates are chosen: each activation's own next.")
-                    _run_missing(job, tuned, jobs, store, fresh, shown, cluster)
+                _run_missing(job, job.specs, job.purposes, jobs, store, fresh, shown, cluster)
+                tuned = _tuned_runs(job, wanted, store, shown)
                 recorded = {spec.run: spec for spec in [*job.specs, *tuned]}
                 purposes = {**dict.fromkeys(recorded, config.TUNED), **job.purposes}
+                if tuned:
+                    # A report of what is there lists them from now on, as unfinished.
+                    store.write_tables(recorded, purposes)
+                    say(shown, "Learning rates are chosen: each activation's own next.")
+                    _run_missing(job, tuned, purposes, jobs, store, fresh, shown, cluster)
                 # It would show the numbers of before.
                 store.remove("report.html")
                 figures = report.write_runs(store, recorded, purposes, style, baseline, job.data)
@@ -145,9 +147,9 @@ def compare(
     return results
 
 
-def _checked_baseline(name: str | None, wanted: config.Request) -> str | None:
+def _checked_baseline(name: str | None, wanted: config.Request) -> str:
     if name is None:
-        return None
+        return [*{config.BASELINE}.intersection(wanted.activations), *wanted.activations][0]
     name = resolve(name).name
     if name not in wanted.activations:
         raise RequestError(
@@ -157,15 +159,20 @@ def _checked_baseline(name: str | None, wanted: config.Request) -> str | None:
     return name
 
 
-def _tuned_runs(job: "_Job", wanted: config.Request, store: Store) -> list[RunSpec]:
-    """Return the final runs at each activation's own learning rate, by what is recorded."""
+def _tuned_runs(
+    job: "_Job", wanted: config.Request, store: Store, console: "Console"
+) -> list[RunSpec]:
+    """Return the final runs at each activation's own learning rate, by what is recorded, without
+    those at the shared one, which are there already."""
     from benchmark import statistics
 
     if not wanted.tune_learning_rates:
         return []
-    store.write_tables({spec.run: spec for spec in job.specs}, job.purposes)
-    _, runs = store.tables()
-    chosen = statistics.tuning(runs).query("chosen")
+    runs = store.runs({spec.run: spec for spec in job.specs}, job.purposes)
+    chosen = statistics.chosen_rates(runs)
+    without = [name for name in wanted.activations if name not in set(chosen["activation"])]
+    if without:
+        say(console, f"No learning rate chosen, since no run ended well: {listing(without)}.")
     keys = ["model", "optimizer", "loss_function", "batch_size", "initializer", "activation"]
     rates = dict(zip(chosen[keys].itertuples(index=False, name=None), chosen["learning_rate"]))
 
@@ -173,7 +180,8 @@ def _tuned_runs(job: "_Job", wanted: config.Request, store: Store) -> list[RunSp
         columns = spec_columns(spec, spec.run)
         return rates.get(tuple(columns[key] for key in keys))
 
-    return config.expand_tuned(wanted, job.data.name, job.data.sha256, job.device, rate)
+    specs = config.expand_tuned(wanted, job.data.name, job.data.sha256, job.device, rate)
+    return [spec for spec in specs if spec.run not in job.purposes]
 
 
 @contextlib.contextmanager
@@ -235,6 +243,7 @@ def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]
 def _run_missing(
     job: _Job,
     specs: list[RunSpec],
+    purposes: dict[str, str],
     jobs: int | None,
     store: Store,
     fresh: bool,
@@ -253,7 +262,7 @@ def _run_missing(
     }
     if job.located.note:
         say(console, job.located.note)
-    tasks = scheduling.tasks_for(specs, store, job.located, entries, facts, fresh)
+    tasks = scheduling.tasks_for(specs, store, job.located, entries, facts, fresh, purposes)
     first, names = specs[0], {spec.activation for spec in specs}
     say(
         console,
@@ -337,9 +346,9 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
     for row in ordered.to_dict("records"):
         seeds = str(row["n_seeds"])
         seeds += "".join(
-            f", {row[f'n_{kind}']} {kind.replace('_', ' ')}"
+            f", {row[f'n_{kind}']:.0f} {kind.replace('_', ' ')}"
             for kind in ("not_learned", "diverged", "failed")
-            if row[f"n_{kind}"]
+            if row[f"n_{kind}"] > 0
         )
         table.add_row(
             row["activation"],
@@ -410,7 +419,12 @@ def rebuild(
         undrawn = report.redraw_experiments(store, style)
         if recorded:
             figures = report.write_runs(
-                store, recorded, store.purposes(), style, baseline, _data_at_hand(recorded)
+                store,
+                recorded,
+                store.purposes(),
+                style,
+                _known_as(baseline),
+                _data_at_hand(recorded),
             )
             _show_end(shown, store, store.table("runs.csv"), figures)
         claims = report.write_claims(store)
@@ -419,6 +433,13 @@ def rebuild(
         for name, why in undrawn.items():
             say(shown, f"Not drawn anew: {name}: {why}")
         _write_page(store, shown)
+
+
+def _known_as(activation: str | None) -> str | None:
+    """Return the catalogue's name of an activation; of one that is not registered here, its own."""
+    with contextlib.suppress(RequestError):
+        return activation and resolve(activation).name
+    return activation
 
 
 def _data_at_hand(recorded: dict[str, RunSpec]) -> datasets.Dataset | None:

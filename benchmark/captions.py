@@ -4,20 +4,22 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from benchmark.story import percentage, points
+from benchmark.story import named, percentage, points, tied
 from benchmark.wording import counted, number
 
 CAPTIONS = {
     "accuracy": "Accuracy by epoch. Training accuracies are running means with dropout at work,"
     " which is why validation may lie above them.",
     "loss": "Loss by epoch, of the training with dropout at work and of the validation.",
-    "final_accuracy": "Test accuracy after the last epoch: each complete run, and the mean over"
-    " seeds with its 95 % interval.",
+    "final_accuracy": "Test accuracy after the last epoch: each complete run, and where there"
+    " are several that ended alike, their mean with its 95 % interval.",
     "differences": "Mean difference in test accuracy from the baseline over runs of the same seed,"
-    " with its 95 % interval, and what the test says of it.",
+    " and what the test says of it. Each 95 % interval is for itself, not corrected for the number"
+    " of comparisons: one that leaves out 0 shows nothing by itself.",
     "ranks": "Mean rank by test accuracy within this dataset, seeds as blocks; 1 is best. Bars join"
-    " activations that Nemenyi's test does not tell apart.",
-    "accuracy_time": "Validation accuracy against the time spent until then, median over seeds.",
+    " activations that Nemenyi's test (an approximation) does not tell apart.",
+    "accuracy_time": "Validation accuracy against the time spent until then, median over seeds;"
+    " the first epoch counts at most as long as the median one.",
     "tuning": "Mean validation accuracy at each learning rate that was tried, and the one chosen.",
     "confusion": "Share of each true class that is read as another one, over all complete runs of"
     " the activations with the highest and the lowest mean test accuracy.",
@@ -48,10 +50,11 @@ def _curves(rows: pd.DataFrame, metric: str, form: Callable[[float], str]) -> st
 
 def _range(values: pd.Series, form: Callable[[float], str]) -> str:
     """Return "from 9.72 % (sigmoid) to 98.26 % (elu)" for values by activation."""
-    low, high = values.idxmin(), values.idxmax()
-    if low == high:
-        return f"{form(values[low])} ({low})"
-    return f"from {form(values[low])} ({low}) to {form(values[high])} ({high})"
+    low, high = (tied(values, end) for end in (values.min(), values.max()))
+    if low.all():
+        return f"{form(values.min())} ({values.index[0] if len(values) == 1 else 'all'})"
+    ends = [f"{form(values[end].iloc[0])} ({named(values.index[end])})" for end in (low, high)]
+    return f"from {' to '.join(ends)}"
 
 
 def _activations(rows: pd.DataFrame) -> str:
@@ -81,11 +84,13 @@ def _ranks(rows: pd.DataFrame) -> str:
 
 
 def _time(rows: pd.DataFrame) -> str:
-    seconds = rows.groupby("activation")["seconds"].median().dropna()
-    text = f"validation accuracy against time of {_activations(rows)}"
+    done = rows[rows["status"] == "complete"]
+    seconds = done.groupby("activation")["seconds_per_epoch"].median().dropna()
+    drawn = rows[rows["status"].isin(("complete", "diverged"))]
+    text = f"validation accuracy against time of {_activations(drawn)}"
     if seconds.empty:
         return text
-    return f"{text}; a run takes {_range(seconds, lambda s: f'{number(s)} s')}"
+    return f"{text}; an epoch takes {_range(seconds, lambda s: f'{number(s)} s')}"
 
 
 def _tuning(rows: pd.DataFrame) -> str:
@@ -109,7 +114,7 @@ def _misread(rows: pd.DataFrame) -> str:
         first = group.iloc[0]
         texts.append(
             f"{counted(len(group), 'test image')} that {first['activation']} ({role}) misreads, the"
-            f" first a {first['true']} taken for a {first['predicted']}"
+            f" first of class {first['true']}, taken for {first['predicted']}"
         )
     return "; ".join(texts)
 

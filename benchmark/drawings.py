@@ -25,6 +25,9 @@ KINDS = {
 }
 
 
+_RATES = {"shared": "shared learning rate", "tuned": "each at its own learning rate"}
+
+
 @dataclass(frozen=True)
 class Part:
     """The rows of a table that belong to one setting.
@@ -77,7 +80,9 @@ def parts(frame: pd.DataFrame, names: list[str]) -> list[Part]:
     if frame.empty:
         return []
     frame = _with_shared_rates(frame)
-    keys = [name for name in names if name in frame]
+    # A table of choices has the rates tried, which tell none of its rows apart.
+    tried = "rates" not in frame
+    keys = [name for name in names if name in frame and not (tried and name == "learning_rate")]
     grouped = frame.groupby(keys, sort=False, dropna=False) if keys else [((), frame)]
     return [_part(dict(zip(keys, values)), rows) for values, rows in grouped]
 
@@ -89,7 +94,10 @@ def _part(settings: dict[str, object], rows: pd.DataFrame) -> Part:
         if not (name == "learning_rate" and pd.isna(value))
     }
     dataset, model = rows[["dataset", "model"]].iloc[0]
-    words = [f"{name.replace('_', ' ')} {text}" for name, text in texts.items()]
+    words = [
+        _RATES[text] if name == "rates" else f"{name.replace('_', ' ')} {text}"
+        for name, text in texts.items()
+    ]
     title = ", ".join([f"{str(model).upper()} on {dataset}", *words])
     return Part(tuple(texts.values()), title, rows)
 

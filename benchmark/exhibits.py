@@ -16,7 +16,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmark import captions, drawings, protocol, readable, recipe, story, tables
+from benchmark import captions, drawings, protocol, readable, recipe, story, tables, verdicts
 from benchmark.config import COMPARISON
 from benchmark.errors import RequestError
 from benchmark.plotting import figure_style
@@ -24,6 +24,7 @@ from benchmark.report import all_looks, looks
 from benchmark.run_folder import HISTORY_COLUMNS, RUN_COLUMNS
 from benchmark.sections import Section, sections
 from benchmark.store import Store
+from benchmark.wording import counted, listing
 
 TABLES = (
     *("summary", "levels", "comparisons", "pairs", "ranks"),
@@ -134,8 +135,8 @@ def in_short(results: Results) -> None:
     for part in found:
         label = f"**{part.title}:** " if len(found) > 1 else ""
         rows = _same(results, results.comparisons, part)
-        verdicts = story.differences(rows) if len(rows) else ""
-        lines.append(f"{label}{story.headline(part.rows)} {verdicts}".strip())
+        real = verdicts.differences(rows) if len(rows) else ""
+        lines.append(f"{label}{story.headline(part.rows)} {real}".strip())
     if len(found) > _FEW:
         lines = [f"{len(found)} settings are compared; they stand side by side below."]
     claims = story.claims(results.sections)
@@ -151,7 +152,7 @@ def setting(results: Results) -> None:
     found = _parts(results, results.summary)
     text = f"{counts}\n\n{told}"
     if len(found) > 1:
-        differ = ", ".join(name.replace("_", " ") for name in results.varied)
+        differ = listing(name.replace("_", " ") for name in results.varied)
         text += f"\n\n{len(found)} settings are compared, which differ in {differ}:\n\n"
         text += "\n".join(f"- {part.title}" for part in found)
     _say("What was done", text)
@@ -179,19 +180,26 @@ def differences(results: Results) -> None:
         return
     _say("Which differences are real", "")
     if results.comparisons.empty:
-        _say("", story.differences(results.comparisons))
+        _say("", verdicts.differences(results.comparisons))
     for part in _headed(results, results.comparisons):
-        by_loss = story.differences(part.rows, "test_loss")
-        texts = [story.differences(part.rows), by_loss]
-        _say("", "\n\n".join(texts[: 1 if texts[0] == by_loss else 2]))
+        _say("", _differences(part.rows))
         _figures(results, "differences", part)
         show_table(readable.differences(part.rows))
         others = [
-            story.pairs(_same(results, results.pairs, part)),
-            story.ranking(_same(results, results.ranks, part)),
+            verdicts.pairs(_same(results, results.pairs, part)),
+            verdicts.ranking(_same(results, results.ranks, part)),
         ]
         _say("", "\n\n".join(text for text in others if text))
         _figures(results, "ranks", part)
+
+
+def _differences(comparisons: pd.DataFrame) -> str:
+    texts = [verdicts.differences(comparisons)]
+    by_loss = comparisons[comparisons["metric"] == "test_loss"]
+    # Too few seeds for the one are too few for the other.
+    if (by_loss["verdict"] != verdicts.TOO_FEW).any():
+        texts.append(verdicts.differences(comparisons, "test_loss"))
+    return "\n\n".join(filter(None, [*texts, verdicts.procedure(comparisons)]))
 
 
 def side_by_side(results: Results) -> None:
@@ -250,9 +258,17 @@ def _experiment_figures(store: Store, section: Section) -> None:
     places = store.measurement(section.name)["places"]
     with figure_style("light"):
         drawn = made.figures(table, all_looks(table, places))
-        for key, figure in drawn.items():
+        for place, (key, figure) in enumerate(drawn.items(), start=1):
             name = f"{made.name}-{key}" if key else made.name
-            show_figure(figure, name, made.captions[key], made.captions[key])
+            which = f"figure {place} of {len(drawn)}" if len(drawn) > 1 else ""
+            show_figure(figure, name, _experiment_alternative(section, which), made.captions[key])
+
+
+def _experiment_alternative(section: Section, which: str) -> str:
+    """Return one sentence for a figure: what a caption says of axes tells those who hear nothing."""
+    verdicts = [finding.verdict for finding in section.findings]
+    title = ", ".join(filter(None, [section.experiment.title, which]))
+    return f"{title}: of {counted(len(verdicts), 'claim')}, {story.counts_of(verdicts)}."
 
 
 def limits(results: Results) -> None:
@@ -263,16 +279,27 @@ def limits(results: Results) -> None:
 
 def reproduction(results: Results) -> None:
     """Show the commands that make the folder anew."""
-    measured = [section.name for section in results.sections]
+    store = Store(results.folder)
+    measured = {
+        section.name: store.measurement(section.name) or {} for section in results.sections
+    }
     baselines = results.comparisons.get("baseline", pd.Series(dtype=str)).unique()
     lines = recipe.commands(results.runs, measured, *baselines[:1])
     text = "\n".join(["```sh", *lines, "```"])
     commit = results.environment.get("git_commit")
     if commit:
-        text += f"\n\nwith this project at commit `{commit}`."
-    if any("FILE" in line or "FOLDER" in line for line in lines):
-        text += "\n\nFILE is the plug-in's, FOLDER the data folder's own place."
+        text += f"\n\nwith this project at commit {_told_commit(commit)}."
+    words = {word for line in lines for word in line.split()}
+    text += "\n\nFILE: the plug-in with the activations." * ("FILE" in words)
+    text += "\n\nFOLDER: the folder with the data files." * ("FOLDER" in words)
     _say("The same again", text)
+
+
+def _told_commit(commit: str) -> str:
+    known = commit.removesuffix("+changes")
+    if known == commit:
+        return f"`{commit}`"
+    return f"`{known}`, with changes that were not committed: the same numbers are not certain"
 
 
 # Showing
@@ -332,7 +359,8 @@ def show_table(table: pd.DataFrame) -> None:
     with pd.option_context("display.max_colwidth", None):
         shown = {
             "text/html": table.to_html(index=False, border=0, na_rep="–"),
-            "text/plain": table.to_string(index=False, na_rep="–"),
+            # As short as can be: aligned, long texts would be blanks for the most part.
+            "text/plain": table.to_csv(index=False, sep="\t", na_rep="–"),
         }
     display(shown, raw=True)
 

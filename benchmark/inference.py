@@ -262,6 +262,16 @@ def smallest_p(n_pairs: ArrayLike, family: int) -> np.ndarray:
     return np.where(n > 0, np.minimum(1.0, family * 2.0 ** (1 - n)), 1.0)
 
 
+def smallest_adjusted(n_pairs: ArrayLike) -> np.ndarray:
+    """Return the smallest p that Holm's procedure can give each test of a family, (k,).
+
+    `n_pairs` (k,) are their pairs; a test without any is not of the family, and its p is 1. Where
+    all have equally many it is `smallest_p`.
+    """
+    n = np.asarray(n_pairs, float)
+    return np.nan_to_num(holm(np.where(n > 0, smallest_p(n, 1), np.nan)), nan=1.0)
+
+
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Return the adjusted p-values, (k,), of a family of tests; missing ones stay missing.
 

@@ -59,6 +59,7 @@ def merge(sources: Sequence[str | Path], output: str | Path) -> list[str]:
         agreement.check_definitions(opened)
         agreement.check_twins(opened)
         runs = agreement.purposes(opened)
+        agreement.check_tuning(opened)
         shared = agreement.check_runs(opened)
         timed = agreement.check_experiments(opened)
         target.prepare()
@@ -201,7 +202,8 @@ def _gather(sources: list[Source], target: Store, runs: dict[str, str]) -> None:
             rows = ({"run": run, "purpose": purpose} for run, purpose in runs.items())
             gathered.write_text("runs.csv", csv_text(("run", "purpose"), rows))
         gathered.write_environment(_environment(sources))
-        for path in gathered.path.iterdir():
+        # The runs last: whoever finds them finds what they are for.
+        for path in sorted(gathered.path.iterdir(), key=lambda path: path.name == "runs"):
             os.rename(path, target.path / path.name)
     finally:
         shutil.rmtree(gathered.path, ignore_errors=True)

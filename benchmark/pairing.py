@@ -262,7 +262,7 @@ def _rows(
             "probability_high": high,
             "median_difference": middle.median,
             "n_left_out": (block.there[:, first] | block.there[:, second]).sum(axis=0) - middle.n,
-            "smallest_p_adjusted": inference.smallest_p(middle.n, (middle.n > 0).sum()),
+            "smallest_p_adjusted": inference.smallest_adjusted(middle.n),
         }
     )
     single = (middle.n == 1) & (metric == "test_accuracy")

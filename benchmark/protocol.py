@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.config import CLIP_VALUE, TUNING
+from benchmark.config import CLIP_VALUE, COMPARISON, TUNING
 from benchmark.statistics import SETTINGS
-from benchmark.story import MOST, named, percentage
+from benchmark.story import named, percentage
 from benchmark.wording import counted, listing
 
 _NETWORKS = {
@@ -34,7 +34,10 @@ def described(runs: pd.DataFrame, environment: dict[str, Any]) -> str:
         environment: what environment.json holds; may be empty.
     """
     final = runs[runs["purpose"] != TUNING]
-    rate = f"learning rate {_values(final, 'learning_rate')}"
+    shared = runs[runs["purpose"] == COMPARISON]
+    rate = f"learning rate {_values(shared, 'learning_rate')}"
+    if (runs["purpose"] == TUNING).any():
+        rate += " and each activation's own"
     epochs = counted(final["epochs_asked"].max(), "epoch")
     if final["epochs_asked"].nunique() > 1:
         epochs = f"{_values(final, 'epochs_asked')} epochs"
@@ -73,9 +76,11 @@ def _data(runs: pd.DataFrame) -> str:
         images = rows["test_images"].dropna()
         if len(images):
             share = percentage(rows["majority_share"].max())
+            # As validation images they are scored after every epoch.
+            once = "" if (rows["validation"] == "test").any() else ", scored once at the end"
             text += (
-                f", {counted(images.iloc[0], 'test image')}, scored once at the end (guessing the"
-                f" most frequent class would give {share})"
+                f", {counted(images.iloc[0], 'test image')}{once} (guessing the most frequent class"
+                f" would give {share})"
             )
         parts.append(text)
     return "; ".join(parts)
@@ -87,11 +92,12 @@ def _limits(runs: pd.DataFrame) -> list[float]:
 
 def _seeds(runs: pd.DataFrame) -> str:
     seeds = sorted(runs["seed"].unique())
-    told = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > MOST else listing(str(s) for s in seeds)
+    in_a_row = len(seeds) > 3 and seeds == list(range(seeds[0], seeds[-1] + 1))
+    told = f"{seeds[0]} to {seeds[-1]}" if in_a_row else listing(str(seed) for seed in seeds)
     same = runs.groupby([*_known(runs, SETTINGS), "activation"], dropna=False)["seed"].agg(set)
     paired = (
-        "A seed fixes initial weights, batch order and dropout noise in the same way for every"
-        " activation, so that runs pair up."
+        "A seed fixes batch order and, as far as initializer, dropout and layer sizes are the same,"
+        " initial weights and dropout noise for every activation, so that runs pair up."
     )
     if same.map(frozenset).nunique() > 1:
         paired += " Not every activation has run with all of them."

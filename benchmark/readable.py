@@ -34,12 +34,16 @@ def final(summary: pd.DataFrame) -> pd.DataFrame:
                 "validation accuracy": mean_and_deviation(row, "val_accuracy", "%"),
                 "best epoch's": mean_and_deviation(row, "best_val_accuracy", "%"),
                 "mean over epochs": mean_and_deviation(row, "val_accuracy_auc", "%"),
-                **{name.replace("_", " "): row[f"n_{name}"] for name in _COUNTS},
+                **{name.replace("_", " "): _count(row[f"n_{name}"]) for name in _COUNTS},
             }
         )
     table = pd.DataFrame(rows).rename(columns={"seeds": "runs"})
     # Columns of what did not happen tell nothing.
-    return table.drop(columns=[n for n in table if n in _ODD and not table[n].any()])
+    return table.drop(columns=[n for n in table if n in _ODD and table[n].isin([0, "–"]).all()])
+
+
+def _count(value: float) -> int | str:
+    return "–" if pd.isna(value) else int(value)
 
 
 def _percentages(row: dict[str, Any], low: str, high: str) -> str:
@@ -113,6 +117,9 @@ def cost(summary: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reached(row: Any) -> str:
-    if row is None or pd.isna(row.epochs_median):
+    if row is None:
         return "–"
-    return f"{row.epochs_median:g} epochs, {number(row.seconds_median)} s"
+    if pd.isna(row.epochs_median):
+        return f"{int(row.n_reached)} of {int(row.n_runs)} runs" if row.n_reached > 0 else "–"
+    epochs = "1 epoch" if row.epochs_median == 1 else f"{row.epochs_median:g} epochs"
+    return f"{epochs}, {number(row.seconds_median)} s"

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,26 @@ def spec_columns(spec: RunSpec, run: str) -> dict[str, Any]:
     fields["loss_function"] = fields.pop("loss")
     fields["epochs_asked"] = fields.pop("epochs")
     return {**fields, "run": run}
+
+
+def spec_of(row: Mapping[str, str]) -> RunSpec:
+    """Return the settings of a run from its cells in runs.csv.
+
+    Raises:
+        KeyError, ValueError: a cell is missing or damaged.
+    """
+    wholes = ("seed", "batch_size", "epochs_asked", "threads")
+    texts = ("dataset", "activation", "model", "optimizer", "initializer", "validation", "device")
+    numbers = {name: int(row[name]) for name in wholes}
+    return RunSpec(
+        **{name: row[name] for name in (*texts, "precision", "data_sha256", "activation_sha256")},
+        learning_rate=float(row["learning_rate"]),
+        loss=row["loss_function"],
+        epochs=numbers.pop("epochs_asked"),
+        limit=int(row["limit"]) if row["limit"] else None,
+        deterministic=row["deterministic"] == "True",
+        **numbers,
+    )
 
 
 class RunFolder:
@@ -216,8 +236,9 @@ class RunFolder:
         except (OSError, KeyError, ValueError, csv.Error):
             return {}
         images = counts.total()
-        share = max(counts.values()) / images if images else None
-        return {"test_images": images, "majority_share": share}
+        if not images:
+            return {}
+        return {"test_images": images, "majority_share": max(counts.values()) / images}
 
     def files(self) -> dict[str, bytes]:
         """Return the content of the run's files by name, to be `receive`d by another store."""

@@ -9,13 +9,14 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import resource_tracker
+from types import MappingProxyType
 from typing import Any
 
 from benchmark import datasets
 from benchmark.activations import resolve
-from benchmark.config import RunSpec
+from benchmark.config import COMPARISON, RunSpec
 from benchmark.errors import RequestError
 from benchmark.execution import (
     Event,
@@ -347,17 +348,20 @@ def tasks_for(
     entries: bytes,
     facts: dict[str, Any],
     fresh: bool,
+    purposes: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Task]:
     """Return a task for each run that is not done yet, or if `fresh` for each.
 
-    `facts` go into each record, with what is known of its activation.
+    `facts` go into each record, with what is known of its activation and what the run is for.
     """
     missing = [spec for spec in specs if fresh or not store.folder(spec.run).done()]
     output = str(store.path.resolve())
-    return [
-        Task(spec, located, output, entries, {**facts, "activation": _known_of(spec)}, fresh)
-        for spec in missing
-    ]
+
+    def known(spec: RunSpec) -> dict[str, Any]:
+        purpose = purposes.get(spec.run, COMPARISON)
+        return {**facts, "purpose": purpose, "activation": _known_of(spec)}
+
+    return [Task(spec, located, output, entries, known(spec), fresh) for spec in missing]
 
 
 def _known_of(spec: RunSpec) -> dict[str, Any]:

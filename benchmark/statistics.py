@@ -209,6 +209,8 @@ def _with_later_columns(runs: pd.DataFrame) -> pd.DataFrame:
         name: runs[name].astype(float) if name in runs else np.nan
         for name in ("test_images", "majority_share")
     }
+    # In memory a column without any limit may have no type to join on.
+    numbers["limit"] = runs["limit"].astype(float)
     return runs.assign(purpose=purpose.fillna("comparison"), **numbers)
 
 
@@ -280,12 +282,16 @@ def levels(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     One row per setting, activation and level: `n_runs` complete or diverged runs, how many of
     them reached it, and the medians over these runs of the first epoch that did and of the
-    seconds until its end. A run that never did counts as infinitely late: where that makes a
-    median infinite it is empty.
+    seconds until its end, a first epoch counting at most as long as the run's median one. A run
+    that never did counts as infinitely late: where that makes a median infinite it is empty.
     """
     final = final_runs(runs)
     epochs = _epochs(history, final).sort_values(["order", "epoch"])
-    epochs["until"] = epochs.groupby("order")["seconds"].cumsum()
+    # The first epoch of a worker's first run holds the compilation, which is not the activation's.
+    usual = epochs.groupby("order")["seconds"].transform("median")
+    first = (epochs["epoch"] == 1) & (epochs["seconds"] > usual)
+    epochs["until"] = epochs["seconds"].mask(first, usual)
+    epochs["until"] = epochs.groupby("order")["until"].cumsum()
     groups = _Groups.of(final, [*SETTINGS, "activation"])
     watched = final["status"].isin(["complete", "diverged"])
     parts = []

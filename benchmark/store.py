@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from benchmark.config import COMPARISON, RunSpec
 from benchmark.errors import RequestError
 from benchmark.formats import csv_text, read_sealed, sha256, write_atomic, write_sealed
-from benchmark.run_folder import DONE, HISTORY_COLUMNS, RUN_COLUMNS, RunFolder, spec_columns
+from benchmark.run_folder import (
+    DONE,
+    HISTORY_COLUMNS,
+    RUN_COLUMNS,
+    RunFolder,
+    spec_columns,
+    spec_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +87,21 @@ class Store:
         `purposes` says what runs are for, by name; the others are for the comparison. Returns the
         places in the palette that the runs recorded, by activation.
         """
+        history, table, places = self._tables(runs, purposes or {})
+        write_atomic(self.path / "history.csv", history)
+        write_atomic(self.path / "runs.csv", table)
+        return places
+
+    def runs(self, runs: dict[str, RunSpec], purposes: dict[str, str]) -> "pd.DataFrame":
+        """Return what runs.csv would hold of these runs."""
+        import pandas as pd
+
+        return pd.read_csv(io.StringIO(self._tables(runs, purposes)[1]))
+
+    def _tables(
+        self, runs: dict[str, RunSpec], purposes: dict[str, str]
+    ) -> tuple[str, str, dict[str, int]]:
+        """Return the texts of history.csv and runs.csv, and the places in the palette."""
         header = ",".join(HISTORY_COLUMNS) + "\n"
         bodies, rows, places = [header], [], {}
         test_sets: dict[str, dict[str, Any]] = {}
@@ -90,16 +112,14 @@ class Store:
             bodies.append(history.removeprefix(header))
             row = _run_row(settings, record, _epochs_in(history))
             # One test set serves all runs of the same data: the first complete one tells of it.
-            if row["status"] == "complete" and spec.data_sha256 not in test_sets:
+            if row["status"] == "complete" and not test_sets.get(spec.data_sha256):
                 test_sets[spec.data_sha256] = folder.test_set()
-            rows.append({**row, "purpose": (purposes or {}).get(name, COMPARISON)})
+            rows.append({**row, "purpose": purposes.get(name) or COMPARISON})
             if record and record.get("activation"):
                 places[record["activation"]["name"]] = record["activation"]["index"]
         for row in rows:
             row |= test_sets.get(row["data_sha256"], {})
-        write_atomic(self.path / "history.csv", "".join(bodies))
-        write_atomic(self.path / "runs.csv", csv_text(RUN_COLUMNS, rows))
-        return places
+        return "".join(bodies), csv_text(RUN_COLUMNS, rows), places
 
     def write_table(self, name: str, frame: "pd.DataFrame") -> None:
         """Write a DataFrame as CSV: no index column, floats as in the other tables."""
@@ -198,23 +218,33 @@ class Store:
     def recorded(self) -> dict[str, RunSpec]:
         """Return the recorded runs by name: those that runs.csv lists, else all.
 
-        The names are those of the folders: another version of this project may have given them.
+        Of those listed without a record, unfinished ones, it is the listing that tells the
+        settings. The names are those of the folders: another version of this project may have
+        given them.
         """
-        folders = []
+        listed: dict[str, dict[str, str]] = {}
         with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
             text = (self.path / "runs.csv").read_text(encoding="utf-8")
-            listed = [row["run"] for row in csv.DictReader(io.StringIO(text))]
-            folders = [self.path / "runs" / run for run in listed]
-        folders = folders or sorted((self.path / "runs").glob("*/"))
-        records = ((path.name, RunFolder(path).record()) for path in folders)
-        return {name: RunSpec(**record["spec"]) for name, record in records if record}
+            listed = {row["run"]: row for row in csv.DictReader(io.StringIO(text))}
+        names = listed or [path.name for path in sorted((self.path / "runs").glob("*/"))]
+        found = {}
+        for name in names:
+            record = self.folder(name).record()
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                found[name] = RunSpec(**record["spec"]) if record else spec_of(listed[name])
+        return found
 
     def purposes(self) -> dict[str, str]:
-        """Return what each run that runs.csv lists is for, as far as it says so, by name."""
+        """Return what each recorded run is for, by name: as runs.csv has it, else its record."""
+        listed = {}
         with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
             text = (self.path / "runs.csv").read_text(encoding="utf-8")
-            return {row["run"]: row["purpose"] for row in csv.DictReader(io.StringIO(text))}
-        return {}
+            listed = {row["run"]: row["purpose"] for row in csv.DictReader(io.StringIO(text))}
+        for path in (self.path / "runs").glob("*/"):
+            if not listed.get(path.name):
+                record = RunFolder(path).record() or {}
+                listed[path.name] = record.get("purpose", COMPARISON)
+        return listed
 
     def predictions(self, runs: Iterable[str]) -> "pd.DataFrame":
         """Return the test predictions of these runs: `run`, `index`, `true`, `predicted` and

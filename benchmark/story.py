@@ -3,18 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED
-from benchmark.inference import smallest_p
 from benchmark.sections import Section
 from benchmark.statistics import MARGIN
 from benchmark.wording import counted, listing, number
 
-ALPHA = 0.05
-BETTER, WORSE, NOTHING_SHOWN, TOO_FEW = "better", "worse", "no difference shown", "too few seeds"
 # More than this many names in a sentence are counted instead.
 MOST = 12
+_LITTLE = f"test accuracy at most {100 * MARGIN:g} points above guessing the most frequent class"
 
 
 def percentage(share: float) -> str:
@@ -37,18 +36,23 @@ def interval(low: float, high: float) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
-def _p(value: float) -> str:
-    return f"p = {number(value)}"
-
-
-def _are(count: int) -> str:
-    return f"{count} is" if count == 1 else f"{count} are"
-
-
 def named(names: Iterable[str]) -> str:
     """Return the names, or how many there are where they are many."""
     names = list(names)
     return listing(names) if len(names) <= MOST else f"{len(names)} activations"
+
+
+def tied(values: pd.Series, value: float) -> pd.Series:
+    """Return which of the values are this one, but for rounding errors."""
+    return pd.Series(np.isclose(values.astype(float), value, rtol=1e-9, atol=0), values.index)
+
+
+def _owners(names: Iterable[str]) -> str:
+    """Return "a's and b's", or "that of 13 activations"."""
+    names = list(names)
+    if len(names) > MOST:
+        return f"that of {named(names)}"
+    return listing(f"{name}'s" for name in names)
 
 
 def _sentences(*parts: str) -> str:
@@ -62,8 +66,22 @@ def headline(summary: pd.DataFrame) -> str:
     """Return who is best and worst, and who did not learn, for the rows of one setting."""
     done = _by_accuracy(summary)
     if done.empty:
-        return "No run is complete yet."
-    return _sentences(_extremes(done), not_learned(summary))
+        return _sentences("No run is complete yet.", _without_runs(summary))
+    return _sentences(_extremes(done), not_learned(summary), _without_runs(summary))
+
+
+def _without_runs(summary: pd.DataFrame) -> str:
+    """Return which activations have no complete run, and what became of theirs."""
+    rows = summary[summary["n_seeds"] == 0].to_dict("records")
+    if not rows:
+        return ""
+    who = [f"{row['activation']} ({_lost(row)})" for row in rows]
+    return f"Without a complete run: {named(who)}."
+
+
+def _lost(row: dict[str, Any]) -> str:
+    counts = {word: row[f"n_{word}"] for word in ("diverged", "failed", "unfinished")}
+    return listing(f"{int(count)} {word}" for word, count in counts.items() if count > 0)
 
 
 def learning(summary: pd.DataFrame) -> str:
@@ -71,28 +89,38 @@ def learning(summary: pd.DataFrame) -> str:
     done = summary[summary["val_accuracy_mean"].notna()]
     if done.empty:
         return "No run is complete: the curves end where the runs stand."
-    at_end = done.sort_values(["val_accuracy_mean", "activation"], ascending=[False, True])
-    first, last = at_end.iloc[0], at_end.iloc[-1]
-    after = f"After {_epochs(first['epochs_asked'])}"
-    text = (
-        f"{after} {first['activation']}'s validation accuracy is"
-        f" {percentage(first['val_accuracy_mean'])}"
-    )
+    after = f"After {_epochs(done['epochs_asked'].iloc[0])}"
+    (most, first), (least, last) = _ends(done, "val_accuracy_mean")
+    text = f"{after} {_owners(first)} validation accuracy is {percentage(most)}"
     if len(done) == 1:
         return f"{text}."
-    text += (
-        f", the highest; {last['activation']}'s, {percentage(last['val_accuracy_mean'])}, is the"
-        " lowest."
-    )
+    if first == last:
+        text = f"{after} all have a validation accuracy of {percentage(most)}."
+    else:
+        text += f", the highest; {_owners(last)}, {percentage(least)}, is the lowest."
     over = done[done["val_accuracy_auc_mean"].notna()]
     if over.empty:
         return text
-    ahead = over.sort_values(["val_accuracy_auc_mean", "activation"], ascending=[False, True])
-    name, mean = ahead.iloc[0][["activation", "val_accuracy_auc_mean"]]
+    (mean, ahead), (_, behind) = _ends(over, "val_accuracy_auc_mean")
+    are = "all are equal" if ahead == behind else f"{named(ahead)} {_is(ahead)} ahead"
     return (
-        f"{text} Over all epochs together, which counts how fast a network learns too, {name} is"
-        f" ahead ({percentage(mean)} on average)."
+        f"{text} Over all epochs together, which counts how fast a network learns too, {are}"
+        f" ({percentage(mean)} on average)."
     )
+
+
+def _ends(done: pd.DataFrame, column: str) -> list[tuple[float, list[str]]]:
+    """Return the highest and the lowest value of a column, each with all names that have it."""
+    ordered = done.sort_values("activation")
+    values = ordered[column]
+    return [
+        (end, list(ordered.loc[tied(values, end), "activation"]))
+        for end in (values.max(), values.min())
+    ]
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def final(summary: pd.DataFrame) -> str:
@@ -100,7 +128,7 @@ def final(summary: pd.DataFrame) -> str:
     done = _by_accuracy(summary)
     if done.empty:
         return "No run is complete: there is no final accuracy yet."
-    return _sentences(_extremes(done), _sampling(done), not_learned(summary), _notes(summary))
+    return _sentences(_extremes(done), _sampling(done), _notes(summary), _guessing(summary))
 
 
 def _by_accuracy(summary: pd.DataFrame) -> pd.DataFrame:
@@ -111,37 +139,47 @@ def _by_accuracy(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _extremes(done: pd.DataFrame) -> str:
-    best, worst = done.iloc[0], done.iloc[-1]
     one = done["n_seeds"].max() == 1
     what = "test accuracy" if one else "mean test accuracy"
     if len(done) == 1:
-        return f"The {what} of {best['activation']} is {_accuracy(best)}."
+        return f"The {what} of {done.iloc[0]['activation']} is {_accuracy(done)}."
+    ends = _ends(done, "test_accuracy_mean")
+    (_, best), (_, worst) = ends
+    if best == worst:
+        return f"All have {'an' if one else 'a'} {what} of {percentage(ends[0][0])}."
+    scores = [_accuracy(done[done["activation"].isin(names)]) for _, names in ends]
     text = (
-        f"The highest {what} is {best['activation']}'s, {_accuracy(best)}; the lowest is"
-        f" {worst['activation']}'s, {_accuracy(worst)}."
+        f"The highest {what} is {_owners(best)}, {scores[0]}; the lowest is {_owners(worst)},"
+        f" {scores[1]}."
     )
     if one:
         text += " With one run each there is no telling how much of that is the seed's."
     return text
 
 
-def _accuracy(row: pd.Series) -> str:
+def _accuracy(rows: pd.DataFrame) -> str:
+    """Return the accuracy of rows that have the same one."""
+    row = rows.iloc[0]
     text = percentage(row["test_accuracy_mean"])
     low, high = row["test_accuracy_ci_low"], row["test_accuracy_ci_high"]
-    if not pd.isna(low):
+    # Each of several has an interval of its own.
+    if len(rows) == 1 and not pd.isna(low):
         text += f" (95 % interval {100 * low:.2f} to {100 * high:.2f})"
     return text
 
 
 def _sampling(done: pd.DataFrame) -> str:
-    errors = done["test_sampling_error"]
-    if errors.notna().sum() == 0:
+    known = done[done["test_sampling_error"].notna()]
+    if known.empty:
         return ""
-    return (
-        f"Other test images of the same kind and number would change an accuracy by"
-        f" {100 * errors.iloc[0]:.2f} points (standard error, at {done.iloc[0]['activation']}'s);"
-        " the intervals do not hold this, for all activations see the same images."
+    best = known.iloc[0]
+    text = (
+        f"Other test images would change {best['activation']}'s accuracy, typically by about"
+        f" {100 * best['test_sampling_error']:.2f} points (the standard error of the sample)"
     )
+    if done["test_accuracy_ci_low"].notna().any():
+        text += "; the intervals do not hold this, for all runs are tested on the same images"
+    return f"{text}."
 
 
 def not_learned(summary: pd.DataFrame) -> str:
@@ -153,181 +191,21 @@ def not_learned(summary: pd.DataFrame) -> str:
         f"{row.activation} in {'its only run' if row.n_seeds == 1 else _of(row)}"
         for row in rows.itertuples()
     ]
-    return (
-        f"Not learnt (test accuracy at most {100 * MARGIN:g} points above guessing the most"
-        f" frequent class): {named(who)}."
-    )
+    return f"Not learnt ({_LITTLE}): {named(who)}."
+
+
+def _guessing(summary: pd.DataFrame) -> str:
+    return f"Not to learn means: {_LITTLE}." if (summary["n_not_learned"] > 0).any() else ""
 
 
 def _of(row: Any) -> str:
-    return f"{row.n_not_learned} of {row.n_seeds} runs"
+    return f"{int(row.n_not_learned)} of {int(row.n_seeds)} runs"
 
 
 def _notes(summary: pd.DataFrame) -> str:
     rows = summary[summary["note"].fillna("") != ""]
-    return " ".join(f"{row.activation}: {_sentence(row.note)}" for row in rows.itertuples())
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-# What is real
-
-
-def differences(comparisons: pd.DataFrame, metric: str = "test_accuracy") -> str:
-    """Return what the comparisons with the baseline show, for the rows of one setting."""
-    rows = comparisons[comparisons["metric"] == metric]
-    if rows.empty:
-        return "There is nothing to compare: the baseline and another activation are needed."
-    baseline, said = rows["baseline"].iloc[0], metric.replace("_", " ")
-    if (rows["verdict"] == TOO_FEW).all():
-        return _sentences(_too_few(rows), _only_pair(rows))
-    if len(rows) == 1:
-        return _only_comparison(rows.iloc[0], metric)
-    told = [
-        _shown(rows, BETTER),
-        _shown(rows, WORSE),
-        _not_shown(rows),
-        _too_few_of(rows),
-    ]
-    return (
-        f"By {said}, of {counted(len(rows), 'activation')} compared with {baseline}:"
-        f" {'; '.join(part for part in told if part)}. (Wilcoxon's exact signed-rank test over runs"
-        f" of the same seed; Holm's correction keeps the chance of any false alarm among the"
-        f" {len(rows)} comparisons at {100 * ALPHA:g} %.)"
-    )
-
-
-def _only_comparison(row: pd.Series, metric: str) -> str:
-    name, baseline = row["activation"], row["baseline"]
-    text = f"By {metric.replace('_', ' ')}, "
-    if row["verdict"] == NOTHING_SHOWN:
-        text += f"no difference between {name} and {baseline} is shown"
-    else:
-        text += f"{name} is {row['verdict']} than {baseline}"
-    return (
-        f"{text} ({_difference(row['difference'], metric)}; Wilcoxon's exact signed-rank test over"
-        f" {counted(row['n_pairs'], 'pair')} of runs of the same seed: {_p(row['p_value'])})."
-    )
-
-
-def _difference(value: float, metric: str) -> str:
-    # A loss has no unit.
-    return points(value) if metric == "test_accuracy" else f"{value:+.3g}".replace("-", "−")
-
-
-def _shown(rows: pd.DataFrame, verdict: str) -> str:
-    found = rows[rows["verdict"] == verdict]
-    if found.empty:
-        return f"none is {verdict}"
-    found = found.sort_values("difference", key=abs, ascending=False, kind="stable")
-    who = [
-        f"{row.activation} {_difference(row.difference, row.metric)}" for row in found.itertuples()
-    ]
-    return f"{_are(len(found))} {verdict} ({named(who)})"
-
-
-def _not_shown(rows: pd.DataFrame) -> str:
-    found = rows[rows["verdict"] == NOTHING_SHOWN]
-    if found.empty:
-        return ""
-    text = f"for {len(found)} no difference is shown ({named(found['activation'])})"
-    known = found[found["ci_low"].notna()]
-    if len(known) and (known["metric"] == "test_accuracy").all():
-        text += (
-            ", which does not mean that there is none: the intervals of these reach from"
-            f" {interval(known['ci_low'].min(), known['ci_high'].max())} points"
-        )
-    return text
-
-
-def _too_few_of(rows: pd.DataFrame) -> str:
-    found = rows[rows["verdict"] == TOO_FEW]
-    if found.empty:
-        return ""
-    return f"for {len(found)} there are too few seeds ({named(found['activation'])})"
-
-
-def _too_few(rows: pd.DataFrame) -> str:
-    most, count, baseline = int(rows["n_pairs"].max()), len(rows), rows["baseline"].iloc[0]
-    if most == 0:
-        return (
-            f"Nothing can be compared with {baseline}: no seed has a complete run both of it and of"
-            " another activation."
-        )
-    compared = "1 comparison takes" if count == 1 else f"{count} comparisons at once take"
-    return (
-        f"With {counted(most, 'pair')} of runs per comparison no difference from {baseline} can be"
-        f" shown, however large it is: {compared} at least {seeds_needed(count)} seeds. The"
-        " differences here are what these runs gave, and no more than that."
-    )
-
-
-def seeds_needed(comparisons: int) -> int:
-    """Return with how many paired seeds that many comparisons can show a difference at all."""
-    pairs = 1
-    while smallest_p(pairs, comparisons) >= ALPHA:
-        pairs += 1
-    return pairs
-
-
-def _only_pair(rows: pd.DataFrame) -> str:
-    tested = rows[rows["mcnemar_p"].notna()]
-    if tested.empty:
-        return ""
-    baseline = rows["baseline"].iloc[0]
-    apart = tested[tested["mcnemar_p"] < ALPHA]
-    who = [f"{row.activation} ({_p(row.mcnemar_p)})" for row in apart.itertuples()]
-    return (
-        "Of one pair of networks one can still ask whether they err on the same test images"
-        f" (McNemar's exact test, not corrected): a difference from {baseline}'s network is shown"
-        f" for {named(who)}. That is said of these networks, not of the activations."
-    )
-
-
-def pairs(table: pd.DataFrame) -> str:
-    """Return which of all pairs of activations differ in test accuracy, for one setting's rows."""
-    if len(table) < 2 or (table["verdict"] == TOO_FEW).all():
-        return ""
-    found = table[table["verdict"].isin((BETTER, WORSE))]
-    if found.empty:
-        return f"Among all {len(table)} pairs of activations no difference is shown."
-    who = []
-    for row in found.itertuples():
-        names = (row.activation, row.baseline)
-        who.append("{} over {}".format(*(names if row.verdict == BETTER else names[::-1])))
-    text = f": {listing(who)}" if len(who) <= MOST else ""
-    return (
-        f"Among all {len(table)} pairs of activations, {_are(len(found))} told apart{text}"
-        f" (Holm's correction for {len(table)}; pairs.csv has them all)."
-    )
-
-
-def ranking(ranks: pd.DataFrame) -> str:
-    """Return what the mean ranks over seeds say, for the rows of one setting."""
-    if ranks.empty:
-        return ""
-    ordered = ranks.sort_values(["mean_rank", "activation"], kind="stable")
-    first, last = ordered.iloc[0], ordered.iloc[-1]
-    count, blocks = int(first["n_activations"]), int(first["n_blocks"])
-    if blocks < 1 or count < 2:
-        return ""
-    over = "the one seed" if blocks == 1 else f"{blocks} seeds"
-    text = (
-        f"Ranked by test accuracy within {over} that all {count} activations completed, the mean"
-        f" rank goes from {first['mean_rank']:.2f} ({first['activation']}) to"
-        f" {last['mean_rank']:.2f} ({last['activation']})."
-    )
-    p, apart = first["friedman_p"], first["critical_difference"]
-    if pd.isna(p):
-        return f"{text} That is too little for a test."
-    if p >= ALPHA:
-        return f"{text} Friedman's test does not show that the ranks differ ({_p(p)})."
-    return (
-        f"{text} They differ (Friedman's test: {_p(p)}); two activations are told apart where"
-        f" their mean ranks differ by more than {apart:.2f} (Nemenyi's critical difference)."
-    )
+    alike = rows.groupby("note", sort=False)["activation"]
+    return " ".join(f"{named(who)}: {note}." for note, who in alike)
 
 
 # Tuned rates
@@ -343,8 +221,12 @@ def tuned(tuning: pd.DataFrame) -> str:
         f"{rate:g} for {named(rows['activation'])}"
         for rate, rows in chosen.groupby("learning_rate")
     ]
-    text = f"Of the learning rates {listing(rates)}, the best in mean validation accuracy is"
-    text += f" {'; '.join(groups)}." if groups else " unknown: none could be chosen yet."
+    if not groups:
+        return f"Of the learning rates {listing(rates)} none could be chosen yet."
+    text = (
+        "Chosen by mean validation accuracy (passing over rates at which a run was lost, where"
+        f" there are others): of the learning rates {listing(rates)}, {'; '.join(groups)}."
+    )
     edge = chosen[_true(chosen["at_edge"])]
     if len(edge):
         text += (
@@ -352,7 +234,7 @@ def tuned(tuning: pd.DataFrame) -> str:
             f"{named(edge['activation'])}."
         )
     missing = sorted(set(tuning["activation"]) - set(chosen["activation"]))
-    if groups and missing:
+    if missing:
         text += f" Without a choice: {named(missing)}."
     return text
 
@@ -393,12 +275,13 @@ def _hardest(misread: pd.DataFrame) -> str:
     rows = misread[misread["role"] == "best"]
     if rows.empty:
         return ""
-    first = rows.sort_values(["n_misread", "index"], ascending=[False, True]).iloc[0]
+    # The table begins with what is misread most, among equals with the highest probability.
+    first = rows.iloc[0]
     read = int(first["n_misread"])
     times = f"in {read} of {int(first['n_runs'])} runs" if first["n_runs"] > 1 else "in its run"
     return (
-        f"Of the test images, {first['activation']} misreads number {first['index']} most often"
-        f" ({times}): a {first['true']} taken for a {first['predicted']}."
+        f"Of the test images, {first['activation']} is most wrong about number {first['index']}"
+        f" ({times}): class {first['true']}, taken for {first['predicted']}."
     )
 
 
@@ -437,23 +320,30 @@ def _quantity(value: float) -> str:
 
 def levels(table: pd.DataFrame) -> str:
     """Return who is first to each level of validation accuracy, for the rows of one setting."""
-    return " ".join(_first_to(level, rows) for level, rows in table.groupby("level"))
+    tried = table[table["n_runs"] > 0]
+    return " ".join(_first_to(level, rows) for level, rows in tried.groupby("level"))
 
 
 def _first_to(level: float, rows: pd.DataFrame) -> str:
     there = rows[rows["epochs_median"].notna()].sort_values(["epochs_median", "activation"])
     to = f"{100 * level:g} % validation accuracy"
-    if there.empty:
-        return f"No activation reaches {to} in more than half of its runs."
-    least = there["epochs_median"].iloc[0]
-    first = named(there[there["epochs_median"] == least]["activation"])
-    text = f"To {to}: {first} after {_epochs(least)}"
-    never = rows[rows["epochs_median"].isna()]["activation"]
-    if len(there) > 1:
-        text += f", the last to get there after {_epochs(there['epochs_median'].iloc[-1])}"
+    others = rows[rows["epochs_median"].isna()]
+    never = others.loc[others["n_reached"] == 0, "activation"]
+    if len(never) == len(rows):
+        return f"No run reaches {to}."
+    parts = []
+    if len(there):
+        least, most = there["epochs_median"].iloc[[0, -1]]
+        first = named(there[there["epochs_median"] == least]["activation"])
+        late = f", the last to get there after {_epochs(most)}" if most > least else ""
+        parts.append(f"{first} after {_epochs(least)}{late}")
+    some = others[others["n_reached"] > 0]
+    if len(some):
+        who = [f"{r.activation} ({int(r.n_reached)} of {int(r.n_runs)})" for r in some.itertuples()]
+        parts.append(f"in no more than half of the runs: {named(who)}")
     if len(never):
-        text += f"; not within these runs: {named(never)}"
-    return f"{text}."
+        parts.append(f"in no run: {named(never)}")
+    return f"To {to}: {'; '.join(parts)}."
 
 
 def _epochs(count: float) -> str:
@@ -468,13 +358,18 @@ def claims(sections: Sequence[Section]) -> str:
     verdicts = [finding.verdict for section in sections for finding in section.findings]
     if not verdicts:
         return ""
-    words = (HOLDS, IN_PART, FAILS, UNDECIDED)
-    told = [f"{verdicts.count(word)} {_verb(word, verdicts.count(word))}" for word in words]
     return (
         f"Of {counted(len(verdicts), 'claim')} about activation functions,"
-        f" {listing(text for text in told if not text.startswith('0 '))}. The verdicts follow from"
-        " the tables by rules that the code states."
+        f" {counts_of(verdicts)}. The verdicts follow from the tables by rules that the code"
+        " states."
     )
+
+
+def counts_of(verdicts: Sequence[str]) -> str:
+    """Return how many of the claims with these verdicts hold, "2 hold and 1 does not hold"."""
+    words = [word for word in (HOLDS, IN_PART, FAILS, UNDECIDED) if word in verdicts]
+    counts = [verdicts.count(word) for word in words]
+    return listing(f"{count} {_verb(word, count)}" for word, count in zip(words, counts))
 
 
 def _verb(verdict: str, count: int) -> str:

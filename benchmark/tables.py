@@ -33,8 +33,7 @@ def derive(
         RequestError: no run has the baseline.
     """
     baseline = _baseline(store, runs, baseline)
-    extremes = mistakes.best_and_worst(runs)
-    predictions = store.predictions(_to_be_read(runs, extremes))
+    predictions = store.predictions(_to_be_read(runs))
     tables = {
         "summary": statistics.summarise(runs, history),
         "levels": statistics.levels(history, runs),
@@ -80,18 +79,10 @@ def _optional(store: Store, name: str) -> pd.DataFrame:
         return pd.DataFrame()
 
 
-def _to_be_read(runs: pd.DataFrame, extremes: pd.DataFrame) -> list[str]:
+def _to_be_read(runs: pd.DataFrame) -> list[str]:
     """Return the runs whose predictions matter: those of the best and the worst activation, and
     single ones, whose differences only the images can judge."""
-    final = statistics.final_runs(runs)
-    complete = final[final["status"] == "complete"]
-    shared = [name for name in statistics.SETTINGS if name != "learning_rate"]
-    rows = complete.merge(
-        extremes[[*shared, "activation"]].drop_duplicates(), how="left", indicator=True
-    )
-    wanted = rows["_merge"] == "both"
-    seeds = rows.groupby(statistics.SETTINGS, dropna=False)["seed"].transform("nunique")
-    return list(dict.fromkeys(rows.loc[wanted | (seeds == 1), "run"]))
+    return sorted({*mistakes.best_and_worst(runs)["run"], *pairing.single_pairs(runs)})
 
 
 def _with_pixels(misread: pd.DataFrame, data: Dataset | None, before: pd.DataFrame) -> pd.DataFrame:
@@ -99,13 +90,15 @@ def _with_pixels(misread: pd.DataFrame, data: Dataset | None, before: pd.DataFra
     if misread.empty:
         return misread
     if data is not None:
-        images = {index: _image(data, index) for index in set(misread["index"])}
+        images = {(data.name, index): _image(data, index) for index in set(misread["index"])}
     elif "pixels" in before:
-        known = before.dropna(subset=["pixels"]).drop_duplicates(["dataset", "index"])
-        images = dict(zip(known["index"], known[_PIXELS].astype(object).to_numpy()))
+        known = before.dropna(subset=["pixels"])
+        keys = zip(known["dataset"], known["index"])
+        images = dict(zip(keys, known[_PIXELS].astype(object).to_numpy()))
     else:
         images = {}
-    shown = [images.get(index, [None] * len(_PIXELS)) for index in misread["index"]]
+    wanted = zip(misread["dataset"], misread["index"])
+    shown = [images.get(key, [None] * len(_PIXELS)) for key in wanted]
     filled = pd.DataFrame(shown, columns=_PIXELS, index=misread.index, dtype=object)
     return misread.assign(**{name: filled[name] for name in _PIXELS})
 

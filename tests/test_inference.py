@@ -248,6 +248,19 @@ def test_holm_by_hand(p_values, expected):
     np.testing.assert_allclose(inference.holm(p_values), expected, rtol=1e-12)
 
 
+def test_smallest_adjusted_bounds_what_holm_gives():
+    assert inference.smallest_adjusted([8] * 5).tolist() == [5 * 2 / 256] * 5
+    # Four tests of 12 pairs may all come before the one of 7.
+    found = inference.smallest_adjusted([12, 12, 12, 12, 7])
+    assert found[-1] == 2 / 128
+    assert inference.smallest_adjusted([0, 6]).tolist() == [1, 2 / 64]
+    draw = np.random.default_rng(3)
+    for _ in range(200):
+        n = draw.integers(1, 12, size=6)
+        p = np.array([inference.wilcoxon_exact(draw.normal(1, 1, k)) for k in n])
+        assert (inference.holm(p) >= inference.smallest_adjusted(n) - 1e-15).all()
+
+
 def test_smallest_p():
     assert inference.smallest_p(8, 5) == 5 * 2 / 256
     assert inference.smallest_p([5, 6], 1).tolist() == [2 / 32, 2 / 64]

@@ -98,6 +98,7 @@ def test_tuning_runs_are_told_apart():
     )
     text = protocol.described(table, {})
     assert "- **Seeds:** 1 (0)." in text
+    assert "learning rate 0.001 and each activation's own, batches" in text
     assert (
         "- **Learning rates of their own:** 2 further runs with other seeds (1000) chose among 0.01"
         " and 0.1, by validation accuracy." in text
@@ -107,6 +108,7 @@ def test_tuning_runs_are_told_apart():
 def test_many_seeds_are_a_range():
     table = runs(*({"seed": seed} for seed in range(20)))
     assert "**Seeds:** 20 (0 to 19)." in protocol.described(table, {})
+    assert "**Seeds:** 4 (0, 2, 3 and 4)." in protocol.described(table.iloc[[0, 2, 3, 4]], {})
 
 
 def test_statuses():

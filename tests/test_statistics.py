@@ -283,6 +283,16 @@ def test_levels():
     np.testing.assert_array_equal(elu["epochs_median"], [2, np.nan, np.nan])
 
 
+def test_compilation_does_not_count_as_time_to_a_level():
+    history = epochs("r000", [0.5, 0.9, 0.96], seconds=1.0)
+    slow = history.assign(seconds=history["seconds"].mask(history["epoch"] == 1, 9.0))
+    quick = history.assign(seconds=history["seconds"].mask(history["epoch"] == 1, 0.5))
+    runs = made({"seed": 0})
+    for started, seconds in ((slow, 2.0), (quick, 1.5)):
+        found = statistics.levels(started, runs).set_index("level")
+        assert found.loc[0.9, "seconds_median"] == seconds
+
+
 def test_only_known_datasets_have_levels(history, runs):
     assert statistics.levels(history, runs.assign(dataset="letters")).empty
 

@@ -226,7 +226,7 @@ def test_tables(folder, tmp_path):
     )
     assert runs.loc[0, "test_accuracy"] == 0.5
     assert runs["test_binary_accuracy"].isna().all()
-    assert kept.recorded() == by_name([SPEC, failed])
+    assert kept.recorded() == by_name([SPEC, unfinished, failed])
     assert sorted(state[1] for state in kept.run_states()) == ["complete", "failed", "unfinished"]
 
 

@@ -1,10 +1,13 @@
 """Learning rates chosen on validation data: from the command to the tables."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
-from benchmark import api, cli, compare, config, report
+from benchmark import api, cli, compare, config, report, statistics
 from benchmark.errors import RequestError
+from benchmark.store import Store
 
 SMALL = {"dataset": "digits", "limit": 200, "epochs": 2, "model": "mlp", "seeds": 2, "jobs": 1}
 TUNED = {**SMALL, "tune_learning_rates": [1e-5, 1e-3, 1e-2], "tune_seeds": 2}
@@ -85,6 +88,63 @@ def test_killed_between_the_stages_goes_on_with_the_same_choice(output, tmp_path
     compare(["relu", "tanh"], output=tmp_path, **TUNED)
     for name in ("tuning.csv", "comparisons.csv", "ranks.csv"):
         assert (tmp_path / name).read_bytes() == (output / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_report_of_what_a_killed_job_left(tmp_path, output, monkeypatch, no_page, stage):
+    done, train = [], api._train
+
+    def killed(*words):
+        done.append(words)
+        if len(done) == stage:
+            raise KeyboardInterrupt
+        train(*words)
+
+    if stage == 1:
+        # All runs of the first stage are there, and no table yet.
+        shutil.copytree(output / "runs", tmp_path / "runs")
+        for run in pd.read_csv(output / "runs.csv").query("purpose == 'tuned'")["run"]:
+            shutil.rmtree(tmp_path / "runs" / run)
+    monkeypatch.setattr(api, "_train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        compare(["relu", "tanh"], output=tmp_path, **TUNED)
+    api.rebuild(tmp_path)
+    runs = pd.read_csv(tmp_path / "runs.csv")
+    assert set(runs[runs["purpose"] == "tuning"]["seed"]) == {1000, 1001}
+    assert set(runs[runs["purpose"] != "tuning"]["seed"]) == {0, 1}
+    if stage == 2:
+        assert set(runs[runs["purpose"] == "tuned"]["status"]) == {"unfinished"}
+        summary = pd.read_csv(tmp_path / "summary.csv")
+        assert set(summary[summary["rates"] == "tuned"]["activation"]) == {"relu", "tanh"}
+
+
+@pytest.mark.slow
+def test_runs_without_a_table_know_what_they_were_for(output, tmp_path, no_page):
+    folder = tmp_path / "copy"
+    shutil.copytree(output, folder)
+    (folder / "runs.csv").unlink()
+    api.rebuild(folder)
+    before, after = (
+        pd.read_csv(at / "runs.csv").set_index("run")["purpose"] for at in (output, folder)
+    )
+    assert after.sort_index().equals(before.sort_index())
+
+
+def test_tuned_runs_at_the_shared_rate_are_not_done_again(tmp_path, monkeypatch):
+    specs = config.expand(config.request("relu", seeds=2), "digits", "abc", "CPU")
+    job = api._Job(specs, {s.run: "comparison" for s in specs}, *[None] * 7)
+    data = type("Data", (), {"name": "digits", "sha256": "abc"})
+    job = job._replace(data=data, device="CPU")
+    wanted = config.request("relu", seeds=2, tune_learning_rates="0.001,0.01")
+    for rate, count in ((0.001, 0), (0.01, 2)):
+        row = {name: getattr(specs[0], name, None) for name in statistics.SETTINGS}
+        chosen = pd.DataFrame(
+            [{**row, "activation": "relu", "loss_function": specs[0].loss, "learning_rate": rate}]
+        )
+        monkeypatch.setattr(statistics, "chosen_rates", lambda runs, chosen=chosen: chosen)
+        tuned = api._tuned_runs(job, wanted, Store(tmp_path), None)
+        assert [s.learning_rate for s in tuned] == [rate] * count
 
 
 @pytest.mark.slow

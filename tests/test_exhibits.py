@@ -1,0 +1,64 @@
+import base64
+import io
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from benchmark import exhibits
+from benchmark.errors import RequestError
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed: (data, metadata)."""
+    outputs = []
+    monkeypatch.setattr(
+        exhibits,
+        "display",
+        lambda data, metadata=None, raw=False: outputs.append((data, metadata)),
+    )
+    return outputs
+
+
+@pytest.fixture
+def figure():
+    made = Figure(figsize=(2, 1))
+    made.subplots().plot([0, 1], color="#C03515")
+    return made
+
+
+def test_a_folder_without_results_says_how_to_make_some(tmp_path):
+    with pytest.raises(RequestError, match=r"holds no results: make some with `python run_all.py"):
+        exhibits.read(tmp_path)
+
+
+def test_a_figure_is_a_small_png_with_a_palette(figure):
+    with Image.open(io.BytesIO(exhibits.png(figure))) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "P")
+        assert picture.size == (2 * exhibits.DPI, exhibits.DPI)
+        # The line is still in its colour.
+        assert (0xC0, 0x35, 0x15) in {
+            colour for _, colour in picture.convert("RGB").getcolors(maxcolors=256)
+        }
+
+
+def test_a_figure_carries_its_name_alternative_and_caption(shown, figure):
+    exhibits.show_figure(figure, "loss", "Loss falls.", "Loss by epoch.")
+    (data, metadata), (caption, about) = shown
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert metadata == {
+        "benchmark": {"figure": "loss", "alt": "Loss falls.", "caption": "Loss by epoch."},
+        "image/png": {"alt": "Loss falls."},
+    }
+    assert caption.data == "*Loss by epoch.*"
+    assert about == {"benchmark": {"caption_of": "loss"}}
+
+
+def test_a_table_is_shown_whole(shown):
+    text = "long " * 30 + "<end>"
+    exhibits.show_table(pd.DataFrame({"a": [text], "b": [None]}))
+    ((data, _),) = shown
+    assert f"<td>{text[:-5]}&lt;end&gt;</td>" in data["text/html"]
+    assert data["text/plain"] == f"a\tb\n{text}\t–\n"
