@@ -140,7 +140,8 @@ def in_short(results: Results) -> None:
     if len(found) > _FEW:
         lines = [f"{len(found)} settings are compared; they stand side by side below."]
     claims = story.claims(results.sections)
-    _say("In short", "\n".join(f"- {line}" for line in [*lines, claims] if line))
+    if lines or claims:
+        _say("In short", "\n".join(f"- {line}" for line in [*lines, claims] if line))
 
 
 def setting(results: Results) -> None:
@@ -265,26 +266,28 @@ def _experiment_figures(store: Store, section: Section) -> None:
 
 
 def _experiment_alternative(section: Section, which: str) -> str:
-    """Return one sentence for a figure: what a caption says of axes tells those who hear nothing."""
+    """Return one sentence that stands for a figure: the caption, which follows, tells its axes."""
     verdicts = [finding.verdict for finding in section.findings]
     title = ", ".join(filter(None, [section.experiment.title, which]))
+    if not verdicts:
+        return f"{title}."
     return f"{title}: of {counted(len(verdicts), 'claim')}, {story.counts_of(verdicts)}."
 
 
 def limits(results: Results) -> None:
     """Show what the comparison does not tell."""
-    if len(results.runs):
+    if len(results.summary):
         _say("Limits", protocol.limits(results.runs, results.summary))
 
 
 def reproduction(results: Results) -> None:
     """Show the commands that make the folder anew."""
     store = Store(results.folder)
-    measured = {
-        section.name: store.measurement(section.name) or {} for section in results.sections
-    }
+    measured = {section.name: store.measurement(section.name) or {} for section in results.sections}
     baselines = results.comparisons.get("baseline", pd.Series(dtype=str)).unique()
     lines = recipe.commands(results.runs, measured, *baselines[:1])
+    if not lines:
+        return
     text = "\n".join(["```sh", *lines, "```"])
     commit = results.environment.get("git_commit")
     if commit:

@@ -51,8 +51,8 @@ if (bar) {
     for (const chip of chips) chip.setAttribute("aria-pressed", shown.has(chip.dataset.shows));
     for (const group of groups) group.classList.toggle("off", !shown.has(group.dataset.activation));
   };
-  const shown = () => new Set(
-    chips.filter((chip) => chip.ariaPressed === "true").map((chip) => chip.dataset.shows));
+  const pressed = (chip) => chip.getAttribute("aria-pressed") === "true";
+  const shown = () => new Set(chips.filter(pressed).map((chip) => chip.dataset.shows));
   const press = (control, choose) => control.addEventListener("click", () => {
     only.value = "";
     show(choose());

@@ -143,11 +143,19 @@ def _figure(
         picture = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}">'
         drawing = Drawing(picture, {})
     words = f"<figcaption>{markdown2html(caption).strip()}</figcaption>" if caption else ""
+    box = _box(_start(words) or name)
+    marks = " ".join(f'{key}="{html.escape(value)}"' for key, value in box.items())
     markup = (
         f'<figure id="figure-{html.escape(name)}">'
-        f'<div class="scroll">{drawing.markup}</div>{words}</figure>'
+        f"<div {marks}>{drawing.markup}</div>{words}</figure>"
     )
     return markup, drawing.activations
+
+
+def _start(words: str) -> str:
+    """Return the first sentence of a caption, without its marks and full stop."""
+    text = " ".join(BeautifulSoup(words, "html.parser").get_text().split())
+    return re.split(r"\.(?:\s|$)", text)[0]
 
 
 def _drawing(path: Path, prefix: str, alt: str) -> Drawing | None:
@@ -169,7 +177,7 @@ def _bar(activations: dict[str, str]) -> str:
             f'<span class="swatch" style="background:{colour}"></span>{text}</button>'
         )
         choices.append(f"<option>{text}</option>")
-    return f"""<div id="bar" role="toolbar" aria-label="Activations shown in the figures" hidden>
+    return f"""<div id="bar" role="group" aria-label="Activations shown in the figures" hidden>
 <span class="fixed"><button type="button" data-all>all</button>
 <button type="button" data-none>none</button>
 <select aria-label="Show only one activation"><option value="">only …</option>{"".join(choices)}\
@@ -177,6 +185,11 @@ def _bar(activations: dict[str, str]) -> str:
 <span class="chips">{"".join(chips)}</span>
 </div>
 """
+
+
+def _box(name: str) -> dict[str, str]:
+    """Return the attributes of a box that scrolls, which keys reach and which has a name then."""
+    return {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": name}
 
 
 # Headings and commands
@@ -237,7 +250,7 @@ def _keep_options_whole(block: Tag, body: BeautifulSoup) -> None:
 
 def _dress(table: Tag, body: BeautifulSoup) -> None:
     """Put a table into a box that scrolls, and mark its columns for style sheet and script."""
-    table.wrap(body.new_tag("div", attrs={"class": "scroll", "tabindex": "0"}))
+    table.wrap(body.new_tag("div", attrs=_box("Table")))
     del table["border"]
     for row in table("tr"):
         del row["style"]

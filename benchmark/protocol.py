@@ -34,6 +34,9 @@ def described(runs: pd.DataFrame, environment: dict[str, Any]) -> str:
         environment: what environment.json holds; may be empty.
     """
     final = runs[runs["purpose"] != TUNING]
+    if final.empty:
+        # A job that was stopped early.
+        return "The runs that are there only serve to choose learning rates; none is compared yet."
     shared = runs[runs["purpose"] == COMPARISON]
     rate = f"learning rate {_values(shared, 'learning_rate')}"
     if (runs["purpose"] == TUNING).any():

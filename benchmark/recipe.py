@@ -1,8 +1,9 @@
 """The commands that make a folder's comparison anew, read off its table of runs."""
 
 import itertools
+import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from benchmark import experiments
 from benchmark.activations import ARTICLE_SIX, names
 from benchmark.config import BASELINE, COMPARISON, FIRST_TUNING_SEED, TUNING, preset_for
+from benchmark.experiments import Experiment
 from benchmark.formats import cell
 
 # What one command has one value of, and what it may list: options by column.
@@ -40,31 +42,33 @@ _PART, _WHOLE = "results/part-{}", "results/merged"
 
 
 def commands(
-    runs: pd.DataFrame, measured: Iterable[str] = (), baseline: str | None = None
+    runs: pd.DataFrame,
+    measured: Mapping[str, Mapping[str, Any]] | None = None,
+    baseline: str | None = None,
 ) -> list[str]:
-    """Return the commands that carry out these runs again, and the experiments named.
+    """Return the commands that carry out these runs again, and the experiments measured.
 
     They state what differs from the defaults, and are as few as full grids of settings allow:
     usually one. FILE and FOLDER stand for what the tables do not know: a plug-in, a data folder.
 
     Args:
         runs: rows of runs.csv; may be empty.
-        measured: names of the folder's experiments.
+        measured: the records of the folder's experiments by name, as `Store.measurement` has
+            them; of one that is empty the defaults are taken.
         baseline: what the other activations were compared with; None is the default.
     """
-    measured = list(measured)
-    everything = set(measured) == set(experiments.catalogue())
+    measured = measured or {}
     grids = [grid for part in _parts(runs) for grid in _grids(part)] if len(runs) else []
+    everything = bool(grids) and _come_with(grids[0], measured)
     lines = []
     for number, grid in enumerate(grids, start=1):
         first = everything and number == 1
         program = ["run_all.py"] if first else ["-m", "benchmark", "compare"]
         output = ["--output", _PART.format(number)] if len(grids) > 1 else []
         lines.append(shlex.join(["python", *program, *_options(grid, baseline), *output]))
-    if measured and not (everything and grids):
-        chosen = [] if everything else measured
+    for words in [] if everything else _measurements(measured):
         output = ["--output", _PART.format(1)] if len(grids) > 1 else []
-        lines.append(shlex.join(["python", "-m", "benchmark", "experiments", *chosen, *output]))
+        lines.append(shlex.join(["python", "-m", "benchmark", "experiments", *words, *output]))
     if len(grids) > 1:
         parts = [_PART.format(number + 1) for number in range(len(grids))]
         lines.append(shlex.join(["python", "-m", "benchmark", "merge", *parts, "--output", _WHOLE]))
@@ -181,3 +185,61 @@ def _tuning_options(tuning: tuple[tuple, tuple] | None) -> list[str]:
     asked = _seeds(list(seeds), first=FIRST_TUNING_SEED)
     # Three are the default.
     return words if asked == "3" else [*words, "--tune-seeds", asked]
+
+
+# Experiments
+
+
+def _come_with(grid: pd.DataFrame, measured: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether run_all.py with this grid of runs measures these very experiments."""
+    # It takes those activations along that its command line names.
+    compared = list(dict.fromkeys(grid["activation"]))
+    beside = [] if set(compared) == set(ARTICLE_SIX) else compared
+    return set(measured) == set(experiments.catalogue()) and not any(
+        _own_options(experiments.resolve(name), record, beside) for name, record in measured.items()
+    )
+
+
+def _measurements(measured: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Return what the commands that measure these experiments say, one for each choice."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, record in measured.items():
+        words = _own_options(experiments.resolve(name), record)
+        alike.setdefault(tuple(words), []).append(name)
+    everything = set(experiments.catalogue())
+    return [
+        [*([] if set(chosen) == everything else chosen), *words] for words, chosen in alike.items()
+    ]
+
+
+def _own_options(
+    made: Experiment, record: Mapping[str, Any], beside: Iterable[str] = ()
+) -> list[str]:
+    """Return the options of a measurement that are not the experiment's defaults."""
+    spec = record.get("spec")
+    if not spec:
+        return []
+    words = []
+    if made.images and spec["dataset"] != "digits":
+        words += ["--dataset", spec["dataset"]]
+    if made.images and record.get("data_origin") == "given folder":
+        words += ["--data-dir", "FOLDER"]
+    there = [name for name, _ in spec["activations"]]
+    usual = names() if made.activations is None else made.activations
+    if there != list(dict.fromkeys([*usual, *beside])):
+        if any(sha256 for _, sha256 in spec["activations"]):
+            words += ["--plugin", "FILE"]
+        words += ["--activations", "all" if there == list(names()) else ",".join(there)]
+    if made.seeds and spec["seeds"] != list(range(made.seeds)):
+        words += ["--seeds", _seeds(spec["seeds"], first=0)]
+    defaults = {option.name: option.default for option in made.options}
+    for name, value in spec["options"]:
+        if name in defaults and value != _as_read(defaults[name]):
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", ",".join(cell(item) for item in values)]
+    return words
+
+
+def _as_read(value: Any) -> Any:
+    """Return a value as it reads back from a record."""
+    return json.loads(json.dumps(value))

@@ -431,7 +431,7 @@ def _difference_caption(comparisons: pd.DataFrame) -> str:
     pairs = span(comparisons["n_pairs"])
     parts = [f"mean over {pairs} pair{'' if pairs == '1' else 's'} of runs with the same seed"]
     if comparisons["ci_low"].notna().any():
-        parts.append("line: 95 % interval")
+        parts.append("line: 95 % interval, uncorrected")
     if (
         comparisons["p_adjusted"].notna().any()
         and (comparisons["verdict"] != "too few seeds").any()

@@ -146,7 +146,7 @@ def _extremes(done: pd.DataFrame) -> str:
     ends = _ends(done, "test_accuracy_mean")
     (_, best), (_, worst) = ends
     if best == worst:
-        return f"All have {'an' if one else 'a'} {what} of {percentage(ends[0][0])}."
+        return f"All have a {what} of {percentage(ends[0][0])}."
     scores = [_accuracy(done[done["activation"].isin(names)]) for _, names in ends]
     text = (
         f"The highest {what} is {_owners(best)}, {scores[0]}; the lowest is {_owners(worst)},"
@@ -169,7 +169,8 @@ def _accuracy(rows: pd.DataFrame) -> str:
 
 
 def _sampling(done: pd.DataFrame) -> str:
-    known = done[done["test_sampling_error"].notna()]
+    # Without a mistake the estimate is 0, which would say too much.
+    known = done[done["test_sampling_error"] > 0]
     if known.empty:
         return ""
     best = known.iloc[0]

@@ -7,7 +7,6 @@ from benchmark.pairing import ALPHA, BETTER, NO_DIFFERENCE, TOO_FEW, WORSE
 from benchmark.story import MOST, interval, named, points
 from benchmark.wording import counted, listing, number
 
-
 # With fewer seeds Friedman's and Nemenyi's tests are rough approximations.
 _ENOUGH_BLOCKS = 10
 
@@ -62,7 +61,7 @@ def _only_comparison(row: pd.Series, metric: str) -> str:
     return (
         f"{text} ({_difference(row['difference'], metric)} over"
         f" {counted(row['n_pairs'], 'pair')} of runs; {_p(row['p_value'])}"
-        f"{'; ' + row['note'] if withheld else ''})."
+        f"{'; ' + row['note'].replace('verdict withheld: ', '') if withheld else ''})."
     )
 
 

@@ -8,7 +8,8 @@ RUNS = pd.DataFrame(
         "activation": ["relu", "relu", "elu", "selu"],
         "status": ["complete", "complete", "complete", "failed"],
         "test_accuracy": [0.9, 0.92, 0.8, None],
-        "seconds_per_epoch": [0.5, 0.7, 1.0, None],
+        # What a failed run has taken does not count.
+        "seconds_per_epoch": [0.5, 0.7, 1.0, 9.0],
     }
 )
 CURVES = pd.DataFrame(
@@ -58,7 +59,7 @@ EXPECTED = {
     ),
     "accuracy_time": (
         RUNS,
-        "validation accuracy against time of 3 activations; an epoch takes from 0.6 s (relu) to 1 s"
+        "validation accuracy against time of 2 activations; an epoch takes from 0.6 s (relu) to 1 s"
         " (elu).",
     ),
     "tuning": (
@@ -106,7 +107,7 @@ def test_without_numbers():
     )
     not_timed = RUNS.assign(seconds_per_epoch=float("nan"))
     assert captions.alternative("accuracy_time", "CNN", not_timed) == (
-        "CNN: validation accuracy against time of 3 activations."
+        "CNN: validation accuracy against time of 2 activations."
     )
 
 
@@ -117,3 +118,16 @@ def test_one_activation_and_equal_ones():
     )
     equal = CURVES.assign(val_accuracy_mean=0.5)
     assert captions.alternative("accuracy", "CNN", equal).endswith("is 50.00 % (all).")
+    ranks = pd.DataFrame(
+        {"activation": ["relu", "elu", "selu"], "mean_rank": [0.3, 2.4, 0.1 + 0.2]}
+    )
+    assert captions.alternative("ranks", "CNN", ranks).endswith(
+        "from 0.3 (relu and selu) to 2.4 (elu)."
+    )
+
+
+def test_captions_say_what_their_intervals_and_tests_are():
+    assert "not corrected for the number of comparisons" in captions.CAPTIONS["differences"]
+    assert "(an approximation)" in captions.CAPTIONS["ranks"]
+    assert "at most as long as the median one" in captions.CAPTIONS["accuracy_time"]
+    assert "where there are several that ended alike" in captions.CAPTIONS["final_accuracy"]

@@ -1,5 +1,6 @@
 import base64
 import io
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from benchmark import exhibits
 from benchmark.errors import RequestError
+from benchmark.experiments import FAILS, HOLDS, Finding
 
 
 @pytest.fixture
@@ -62,3 +64,32 @@ def test_a_table_is_shown_whole(shown):
     ((data, _),) = shown
     assert f"<td>{text[:-5]}&lt;end&gt;</td>" in data["text/html"]
     assert data["text/plain"] == f"a\tb\n{text}\t–\n"
+
+
+def section(*verdicts):
+    made = SimpleNamespace(title="Vanishing gradients")
+    return SimpleNamespace(experiment=made, findings=[Finding("", v, "") for v in verdicts])
+
+
+def test_alternative_of_an_experiment_says_what_it_found():
+    told = exhibits._experiment_alternative
+    assert told(section(HOLDS, FAILS, HOLDS), "figure 1 of 2") == (
+        "Vanishing gradients, figure 1 of 2: of 3 claims, 2 hold and 1 does not hold."
+    )
+    assert told(section(HOLDS), "") == "Vanishing gradients: of 1 claim, 1 holds."
+    assert told(section(), "") == "Vanishing gradients."
+
+
+def test_too_few_seeds_are_said_once():
+    row = {"activation": "elu", "baseline": "relu", "n_pairs": 1, "verdict": "too few seeds"}
+    row |= {"mcnemar_p": None, "note": ""}
+    metrics = ("test_accuracy", "test_loss")
+    text = exhibits._differences(pd.DataFrame([{**row, "metric": metric} for metric in metrics]))
+    assert text.count("can show no difference from relu") == 1
+
+
+def test_a_commit_with_changes_is_not_the_whole_truth():
+    assert exhibits._told_commit("abc") == "`abc`"
+    assert exhibits._told_commit("abc+changes") == (
+        "`abc`, with changes that were not committed: the same numbers are not certain"
+    )

@@ -442,3 +442,19 @@ def test_what_cannot_be_merged(stores, tmp_path):
         with pytest.raises(RequestError, match=message):
             merge(sources, tmp_path / output)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("rates", [(0.001, 0.01), (0.001, 0.003)])
+def test_learning_rates_chosen_from_other_grids(stores, tmp_path, rates):
+    for store, name, grid in zip(stores, ("relu", "tanh"), ((0.001, 0.01), rates)):
+        specs = [spec_of(name, 1000, learning_rate=rate) for rate in grid]
+        for spec in specs:
+            train(store, spec)
+        list_runs(store, *specs, relu="tuning", tanh="tuning")
+    if rates == (0.001, 0.01):
+        assert set(merged(stores, tmp_path)[0].purposes().values()) == {"tuning"}
+    else:
+        assert refused(stores, tmp_path) == (
+            "'b' chose the learning rate of tanh by other rates or seeds than 'a' that of relu:"
+            " choose anew with the same --tune-learning-rates and --tune-seeds"
+        )

@@ -228,8 +228,32 @@ def test_no_bar_without_figures_that_it_works_on(folder):
     assert 'id="bar"' not in render(folder, code(*figure("drawn-nowhere")))
 
 
-def test_table_scrolls_in_its_own_box_and_has_no_looks_of_its_own(text):
-    assert '<div class="scroll" tabindex="0"><table' in text
+def test_boxes_that_scroll_are_reached_by_keys_and_have_names(read):
+    boxes = [made for made in read.all("div") if made.get("class") == "scroll"]
+    names = ["Means; x < 1", "loss", "A caption", "Table"]
+    assert boxes == [
+        {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": name} for name in names
+    ]
+
+
+def test_box_of_a_figure_is_named_by_the_first_sentence_of_its_caption(folder):
+    told = 'Loss of *0.5* at "1" & 2.\nMore.'
+    read = Reader(render(folder, code(*figure("loss", caption=told))))
+    assert 'Loss of 0.5 at "1" & 2' in read.values("aria-label")
+
+
+def test_bar_promises_no_arrow_keys(read):
+    (bar,) = (made for made in read.all("div") if made.get("id") == "bar")
+    assert bar["role"] == "group"
+
+
+def test_script_reads_states_as_attributes(text):
+    # Firefox has properties such as ariaPressed only since its version 119.
+    assert not re.search(r"\.aria[A-Z]", text)
+
+
+def test_table_is_in_its_own_box_and_has_no_looks_of_its_own(text):
+    assert re.search('<div [^>]*class="scroll"[^>]*><table', text)
     assert "text-align" not in text[text.index("<table") : text.index("</table>")]
 
 

@@ -53,8 +53,9 @@ def test_one_setting():
         "- **Initial weights:** Glorot uniform, for SELU LeCun normal with AlphaDropout"
         " (`article`); the softmax layer keeps Glorot uniform.",
         "- **Activations:** 2 (relu, elu).",
-        "- **Seeds:** 2 (0 and 1). A seed fixes initial weights, batch order and dropout noise in"
-        " the same way for every activation, so that runs pair up.",
+        "- **Seeds:** 2 (0 and 1). A seed fixes batch order and, as far as initializer, dropout and"
+        " layer sizes are the same, initial weights and dropout noise for every activation, so that"
+        " runs pair up.",
         "- **Machine:** AMD EPYC, 2 cores, tensorflow 2.21.0, keras 3.15.1, python 3.11.7, runs on"
         " CPU with 1 thread, float32.",
     ]
@@ -64,6 +65,11 @@ def test_what_is_not_known_is_left_out():
     text = protocol.described(runs({"test_images": None, "majority_share": None}), {})
     assert "digits, all training images. Validation" in text
     assert "**Machine:** runs on CPU with 1 thread, float32." in text
+
+
+def test_a_test_set_that_validates_is_not_scored_once():
+    text = protocol.described(runs({"validation": "test"}), {})
+    assert "360 test images (guessing the most frequent class would give 10.28 %)." in text
 
 
 def test_varied_settings():

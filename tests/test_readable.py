@@ -57,6 +57,12 @@ def test_final_counts_what_went_wrong():
     assert table.loc[1, ["test accuracy", "95 % interval", "median"]].tolist() == ["–"] * 3
 
 
+def test_final_counts_are_whole_or_missing():
+    rows = [row("relu", 0.75, n_not_learned=float("nan")), row("elu", 0.7, n_not_learned=1.0)]
+    assert readable.final(pd.DataFrame(rows))["not learned"].tolist() == ["–", 1]
+    assert "not learned" not in readable.final(pd.DataFrame(rows[:1]))
+
+
 def test_final_of_tuned_rates_has_them():
     table = readable.final(pd.DataFrame([row("relu", 0.7, rates="tuned", learning_rate=0.01)]))
     assert table.loc[0, "learning rate"] == "0.01"
@@ -125,10 +131,12 @@ def test_cost():
     summary = pd.DataFrame([row("relu", 20.0), row("elu", 0.5)])
     levels = pd.DataFrame(
         {
-            "activation": ["relu", "relu", "elu"],
-            "level": [0.9, 0.95, 0.9],
-            "epochs_median": [1, 2.5, None],
-            "seconds_median": [3.0, 7.5, None],
+            "activation": ["relu", "relu", "elu", "elu"],
+            "level": [0.9, 0.95, 0.9, 0.95],
+            "n_runs": 5,
+            "n_reached": [5, 3, 2, 0],
+            "epochs_median": [1, 2.5, None, None],
+            "seconds_median": [3.0, 7.5, None, None],
         }
     )
     assert readable.cost(summary, levels).to_dict("records") == [
@@ -137,7 +145,7 @@ def test_cost():
             "an epoch": "0.500 ± 0.010 s",
             "a run": "0.500 ± 0.010 s",
             "peak memory": "0.500 ± 0.010 MB",
-            "to 90 %": "–",
+            "to 90 %": "2 of 5 runs",
             "to 95 %": "–",
         },
         {

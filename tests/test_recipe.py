@@ -3,7 +3,7 @@ import shlex
 import pandas as pd
 import pytest
 
-from benchmark import cli, config, experiments, recipe
+from benchmark import cli, config, experiments, measuring, recipe
 from benchmark.config import COMPARISON, TUNED, TUNING
 from benchmark.run_folder import spec_columns
 
@@ -164,14 +164,95 @@ def test_baseline_is_stated_where_it_is_not_the_default(activations, baseline, s
 
 
 def test_experiments():
-    runs, every = runs_of("--dataset digits"), list(experiments.catalogue())
+    runs, every = runs_of("--dataset digits"), {name: {} for name in experiments.catalogue()}
     assert recipe.commands(runs, every) == ["python run_all.py --dataset digits"]
-    assert recipe.commands(runs, ["cost"]) == [
+    assert recipe.commands(runs, {"cost": {}}) == [
         "python -m benchmark compare --dataset digits",
         "python -m benchmark experiments cost",
     ]
     assert recipe.commands(runs.iloc[:0], every) == ["python -m benchmark experiments"]
-    assert recipe.commands(pd.DataFrame(), ["cost", "losses"]) == [
+    assert recipe.commands(pd.DataFrame(), {"cost": {}, "losses": {}}) == [
         "python -m benchmark experiments cost losses"
     ]
     assert recipe.commands(pd.DataFrame()) == []
+
+
+def records_of(beside=(), data_origin=None, **asked):
+    """Return the records of all experiments, or of those chosen, as they read back."""
+    dataset = asked.pop("dataset", "digits")
+    wanted = measuring.request(beside=beside, **asked)
+    specs = measuring.specs_for(wanted, dataset, "0" * 64)
+    return {spec.experiment: {"spec": spec.as_json(), "data_origin": data_origin} for spec in specs}
+
+
+def measured_by(command):
+    """Return the specs, by experiment, that a command of experiments asks for."""
+    parser = cli._parser("test")
+    cli._add_experiments(parser)
+    options = vars(parser.parse_args(shlex.split(command)[4:]))
+    own = {option.name for made in experiments.catalogue().values() for option in made.options}
+    wanted = measuring.request(
+        options["names"] or None,
+        options["activations"],
+        seeds=options["seeds"],
+        options={name: options[name] for name in own},
+    )
+    specs = measuring.specs_for(wanted, options["dataset"], "0" * 64)
+    return {spec.experiment: spec.as_json() for spec in specs}
+
+
+MEASUREMENTS = {
+    "depths": {"chosen": ["gradient_flow"], "options": {"depths": [2, 4]}, "seeds": [0, 1]},
+    "one seed": {"chosen": ["gradient_flow"], "seeds": [7]},
+    "initializers": {
+        "chosen": ["gradient_flow", "exploding"],
+        "options": {"initializers": ["he_normal"]},
+    },
+    "numbers with fractions": {
+        "chosen": ["losses"],
+        "options": {"starts": [1.5, 3.0], "epochs": 2},
+    },
+    "a word": {"chosen": ["losses"], "options": {"model": "cnn"}},
+    "activations": {"activations": ["elu", "relu"]},
+    "the whole catalogue": {"chosen": ["losses"], "activations": "all"},
+    "another dataset": {"chosen": ["losses", "gradient_flow"], "dataset": "mnist"},
+}
+
+
+@pytest.mark.parametrize("asked", MEASUREMENTS.values(), ids=MEASUREMENTS)
+def test_commands_measure_the_same(asked):
+    records = records_of(**asked)
+    lines = recipe.commands(pd.DataFrame(), records)
+    found = {name: spec for line in lines for name, spec in measured_by(line).items()}
+    assert found == {name: record["spec"] for name, record in records.items()}
+
+
+def test_options_of_experiments_are_stated_where_they_are_not_the_default():
+    assert recipe.commands(pd.DataFrame(), records_of(chosen=["cost", "losses"])) == [
+        "python -m benchmark experiments cost losses"
+    ]
+    own = records_of(chosen=["gradient_flow"], options={"depths": [2, 4]}, seeds=[0, 1])
+    assert recipe.commands(pd.DataFrame(), {**records_of(chosen=["cost"]), **own}) == [
+        "python -m benchmark experiments cost",
+        "python -m benchmark experiments gradient_flow --seeds 2 --depths 2,4",
+    ]
+    given = records_of(chosen=["losses"], data_origin="given folder")
+    [line] = recipe.commands(pd.DataFrame(), given)
+    assert line.endswith("losses --data-dir FOLDER")
+    given["losses"]["spec"]["activations"] = [["relu", ""], ["mine", "12ab"]]
+    [line] = recipe.commands(pd.DataFrame(), given)
+    assert line.endswith("--plugin FILE --activations relu,mine")
+
+
+def test_all_in_one_command_only_where_it_measures_the_same():
+    runs = runs_of("--dataset digits --activations relu,mish --seeds 1")
+    line = "--dataset digits --activations relu,mish --seeds 1"
+    along = records_of(beside=["relu", "mish"])
+    assert recipe.commands(runs, along) == [f"python run_all.py {line}"]
+    assert recipe.commands(runs, records_of()) == [
+        f"python -m benchmark compare {line}",
+        "python -m benchmark experiments",
+    ]
+    assert recipe.commands(runs_of("--dataset digits"), records_of()) == [
+        "python run_all.py --dataset digits"
+    ]

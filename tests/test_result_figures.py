@@ -445,7 +445,13 @@ def test_differences_are_the_tables_with_the_verdict_beside():
     assert axes.xaxis.get_major_formatter()(-0.015, 0) == "−1.5"
     low, high = axes.get_xlim()
     assert low < 0 < high
-    assert figure.get_supxlabel().startswith("mean over 10 pairs of runs with the same seed; line")
+    assert (
+        figure.get_supxlabel()
+        .replace("\n", " ")
+        .startswith(
+            "mean over 10 pairs of runs with the same seed; line: 95 % interval, uncorrected; p: "
+        )
+    )
 
 
 def test_zero_is_in_every_panel_of_differences():

@@ -13,6 +13,9 @@ def summary(**rows):
         "test_accuracy_ci_high": None,
         "test_sampling_error": None,
         "n_not_learned": 0,
+        "n_diverged": 0,
+        "n_failed": 0,
+        "n_unfinished": 0,
         "note": None,
         "epochs_asked": 30,
     }
@@ -51,11 +54,45 @@ def test_best_and_worst():
     )
     assert story.final(table) == (
         "The highest mean test accuracy is elu's, 92.00 % (95 % interval 90.00 to 94.00); the"
-        " lowest is sigmoid's, 10.00 %. The choice of the test images alone gives elu's accuracy a"
-        " standard error of 1.43 points, which no interval over seeds contains: all runs are tested"
-        " on the same images. sigmoid: 3 of 3 runs did not learn. Not to learn means: test accuracy"
-        " at most 5 points above guessing the most frequent class."
+        " lowest is sigmoid's, 10.00 %. Other test images would change elu's accuracy, typically by"
+        " about 1.43 points (the standard error of the sample); the intervals do not hold this, for"
+        " all runs are tested on the same images. sigmoid: 3 of 3 runs did not learn. Not to learn"
+        " means: test accuracy at most 5 points above guessing the most frequent class."
     )
+
+
+def test_sampling_error_without_intervals_and_of_the_first_that_has_one():
+    table = summary(elu=(0.92, 1), relu=(0.91, 1, {"test_sampling_error": 0.0143}))
+    assert story.final(table).endswith(
+        "seed's. Other test images would change relu's accuracy, typically by about 1.43 points"
+        " (the standard error of the sample)."
+    )
+    perfect = table.assign(test_accuracy_mean=1.0, test_sampling_error=0.0)
+    assert story.final(perfect) == "All have a test accuracy of 100.00 %."
+
+
+def test_equal_ones_are_all_named():
+    interval = {"test_accuracy_ci_low": 0.9, "test_accuracy_ci_high": 0.94}
+    # Equal but for a rounding error.
+    table = summary(
+        relu=(0.3, 3, interval), elu=(0.1 + 0.2, 3, interval), selu=(0.2, 3), gelu=(0.2, 3)
+    )
+    assert story.headline(table) == (
+        "The highest mean test accuracy is elu's and relu's, 30.00 %; the lowest is gelu's and"
+        " selu's, 20.00 %."
+    )
+    assert story.headline(table.iloc[2:]) == "All have a mean test accuracy of 20.00 %."
+    assert story.headline(summary(a=(0.2, 1), b=(0.2, 1))) == "All have a test accuracy of 20.00 %."
+    many = summary(worst=(0.1, 2), **{f"a{place}": (0.2, 2) for place in range(13)})
+    assert "accuracy is that of 13 activations, 20.00 %; the lowest is worst's" in (
+        story.headline(many)
+    )
+
+
+def test_counts_beside_missing_ones_are_whole():
+    table = summary(relu=(0.9, 3), elu=(0.1, 9, {"n_not_learned": 1}), selu=(0.8, 3))
+    table["n_not_learned"] = [float("nan"), 1.0, 0.0]
+    assert story.not_learned(table).endswith(": elu in 1 of 9 runs.")
 
 
 def test_one_activation_and_one_run():
@@ -73,9 +110,14 @@ def test_one_run_each_tells_nothing_of_seeds():
 
 
 def test_activations_without_complete_runs_have_no_place():
-    table = summary(relu=(None, 0), elu=(0.8, 2), gelu=(0.7, 2))
-    assert "the lowest is gelu's, 70.00 %" in story.headline(table)
-    assert story.headline(table.iloc[:1]) == "No run is complete yet."
+    lost = {"n_diverged": 2, "n_failed": 1}
+    table = summary(relu=(None, 0, lost), elu=(0.8, 2), gelu=(0.7, 2))
+    assert story.headline(table).endswith(
+        "the lowest is gelu's, 70.00 %. Without a complete run: relu (2 diverged and 1 failed)."
+    )
+    assert story.headline(table.iloc[:1]) == (
+        "No run is complete yet. Without a complete run: relu (2 diverged and 1 failed)."
+    )
     assert story.final(table.iloc[:1]) == ("No run is complete: there is no final accuracy yet.")
 
 
@@ -98,6 +140,17 @@ def test_learning():
         "After 30 epochs relu's validation accuracy is 95.00 %."
     )
     assert story.learning(table.iloc[2:]).startswith("No run is complete")
+    equal = table.assign(val_accuracy_mean=0.5, val_accuracy_auc_mean=[0.3, 0.3, 0.2])
+    assert story.learning(equal) == (
+        "After 30 epochs all have a validation accuracy of 50.00 %. Over all epochs together, which"
+        " counts how fast a network learns too, elu and relu are ahead (30.00 % on average)."
+    )
+    equal = table.assign(val_accuracy_mean=[0.5, 0.5, 0.2], val_accuracy_auc_mean=0.25)
+    assert story.learning(equal) == (
+        "After 30 epochs elu's and relu's validation accuracy is 50.00 %, the highest; sigmoid's,"
+        " 20.00 %, is the lowest. Over all epochs together, which counts how fast a network learns"
+        " too, all are equal (25.00 % on average)."
+    )
 
 
 def test_tuned_rates():
@@ -110,13 +163,13 @@ def test_tuned_rates():
         }
     )
     assert story.tuned(table) == (
-        "Of the learning rates 0.001 and 0.01, the best in mean validation accuracy is 0.001 for"
-        " relu and selu; 0.01 for elu. At the grid's edge, where a rate beyond it might do better:"
+        "Chosen by mean validation accuracy (passing over rates at which a run was lost, where"
+        " there are others): of the learning rates 0.001 and 0.01, 0.001 for relu and selu; 0.01"
+        " for elu. At the grid's edge, where a rate beyond it might do better:"
         " relu and elu."
     )
     assert story.tuned(table.assign(chosen=False)) == (
-        "Of the learning rates 0.001 and 0.01, the best in mean validation accuracy is unknown:"
-        " none could be chosen yet."
+        "Of the learning rates 0.001 and 0.01 none could be chosen yet."
     )
     table.loc[0, "chosen"] = False
     assert story.tuned(table).endswith("Without a choice: relu.")
@@ -185,15 +238,18 @@ def test_cost():
 def test_levels():
     table = pd.DataFrame(
         {
-            "activation": ["relu", "elu", "selu", "sigmoid"] * 2,
-            "level": [0.9] * 4 + [0.99] * 4,
-            "epochs_median": [5.5, 1, 1, None] + [None] * 4,
+            "activation": ["relu", "elu", "selu", "sigmoid", "tanh", "gelu"] * 3,
+            "level": [0.9] * 6 + [0.95] * 6 + [0.99] * 6,
+            "n_runs": [5, 5, 5, 5, 5, 0] * 3,
+            "n_reached": [5, 5, 5, 2, 0, 0] + [1, 0, 0, 0, 0, 0] + [0] * 6,
+            "epochs_median": [5.5, 1, 1, None, None, None] + [None] * 12,
         }
     )
     assert story.levels(table) == (
         "To 90 % validation accuracy: elu and selu after 1 epoch, the last to get there after 5.5"
-        " epochs; not within these runs: sigmoid. No activation reaches 99 % validation accuracy in"
-        " more than half of its runs."
+        " epochs; in no more than half of the runs: sigmoid (2 of 5); in no run: tanh. To 95 %"
+        " validation accuracy: in no more than half of the runs: relu (1 of 5); in no run: elu,"
+        " selu, sigmoid and tanh. No run reaches 99 % validation accuracy."
     )
     assert story.levels(table.iloc[:0]) == ""
 
@@ -221,6 +277,12 @@ def test_many_names_are_counted():
 
 def test_levels_reached_together():
     table = pd.DataFrame(
-        {"activation": ["relu", "elu"], "level": [0.9, 0.9], "epochs_median": [2, 2]}
+        {
+            "activation": ["relu", "elu"],
+            "level": 0.9,
+            "n_runs": 3,
+            "n_reached": 3,
+            "epochs_median": 2,
+        }
     )
     assert story.levels(table) == "To 90 % validation accuracy: elu and relu after 2 epochs."

@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from benchmark import api, cli, compare, config, report, statistics
+from benchmark import api, cli, compare, config, exhibits, report, statistics
 from benchmark.errors import RequestError
 from benchmark.store import Store
 
@@ -111,6 +111,13 @@ def test_a_report_of_what_a_killed_job_left(tmp_path, output, monkeypatch, no_pa
         compare(["relu", "tanh"], output=tmp_path, **TUNED)
     api.rebuild(tmp_path)
     runs = pd.read_csv(tmp_path / "runs.csv")
+    told = []
+    monkeypatch.setattr(exhibits, "_say", lambda heading, text: told.append(heading))
+    monkeypatch.setattr(exhibits, "display", lambda *words, **more: None)
+    results = exhibits.read(tmp_path)
+    for part in ("in_short", "setting", "final", "side_by_side", "limits", "reproduction"):
+        getattr(exhibits, part)(results)
+    assert "What was done" in told
     assert set(runs[runs["purpose"] == "tuning"]["seed"]) == {1000, 1001}
     assert set(runs[runs["purpose"] != "tuning"]["seed"]) == {0, 1}
     if stage == 2:

@@ -19,6 +19,7 @@ def comparisons(*rows, baseline="relu", metric="test_accuracy", n_pairs=10):
                 "p_value": 0.002,
                 "verdict": verdict,
                 "mcnemar_p": None,
+                "note": None,
                 **dict(*more),
             }
             for name, difference, verdict, *more in rows
@@ -46,7 +47,28 @@ def test_many_verdicts_are_given_as_a_range():
     rows = [(str(place), -0.01 * (place + 1), "worse") for place in range(13)]
     assert verdicts.differences(comparisons(*rows)) == (
         "By test accuracy, of 13 activations compared with relu: none is better; 13 are worse (from"
-        " −1.00 points to −13.00 points)."
+        " −1.00 points (0) to −13.00 points (12))."
+    )
+
+
+WITHHELD = {"note": "verdict withheld: elu has more runs that are not complete (2 against 0)"}
+
+
+def test_a_withheld_verdict_is_told_apart():
+    rows = [
+        ("elu", 0.004, "no difference shown", WITHHELD),
+        ("selu", 0, "no difference shown", {"note": "odd"}),
+    ]
+    text = verdicts.differences(comparisons(*rows))
+    assert "for 1 no difference is shown (selu), which" in text
+    assert text.endswith("; for 1 the verdict is withheld (elu; see the notes).")
+    assert verdicts.differences(comparisons(rows[0])) == (
+        "By test accuracy, the verdict on elu against relu is withheld (+0.40 points over 10 pairs"
+        " of runs; p = 0.002; elu has more runs that are not complete (2 against 0))."
+    )
+    assert verdicts.pairs(comparisons(*rows)) == (
+        "Among all 2 pairs of activations no difference is shown; for 1 the verdict is withheld"
+        " (pairs.csv says why)."
     )
 
 
@@ -55,7 +77,8 @@ def test_how_the_verdicts_came_about():
     both = pd.concat([comparisons(*rows), comparisons(*rows, metric="test_loss")])
     assert verdicts.procedure(both) == (
         "(Wilcoxon's exact signed-rank test over runs of the same seed, at 5 %; Holm's correction"
-        " keeps the chance of any false alarm among the 2 comparisons to that.)"
+        " keeps the chance of any false alarm among the 2 comparisons at 5 % at most, for this"
+        " score alone.)"
     )
     assert verdicts.procedure(both[both["activation"] == "elu"]) == (
         "(Wilcoxon's exact signed-rank test over runs of the same seed, at 5 %.)"
@@ -101,10 +124,13 @@ def test_only_one_comparison():
 def test_too_few_seeds_are_said_plainly():
     rows = [(name, 0.1, "too few seeds") for name in ("a", "b", "c", "d", "e")]
     assert verdicts.differences(comparisons(*rows, n_pairs=3)) == (
-        "With 3 pairs of runs per comparison no difference from relu can be shown, however large it"
-        " is: 5 comparisons at once take at least 8 seeds. The differences here are what these runs"
-        " gave, and no more than that."
+        "With 3 pairs of runs per comparison Wilcoxon's test with Holm's correction can show no"
+        " difference from relu, however large: 5 comparisons at once take at least 8 seeds. The"
+        " differences here are what these runs gave, and no more than that."
     )
+    some = comparisons(*rows, n_pairs=3)
+    some.loc[0, "n_pairs"] = 2
+    assert verdicts.differences(some).startswith("With at most 3 pairs of runs per comparison")
     text = verdicts.differences(comparisons(*rows[:1], n_pairs=1))
     assert "With 1 pair of runs" in text
     assert "1 comparison takes at least 6 seeds" in text
@@ -140,7 +166,14 @@ def test_pairs():
     assert verdicts.pairs(pd.concat([table.iloc[2:]] * 2)) == (
         "Among all 2 pairs of activations no difference is shown."
     )
-    assert verdicts.pairs(comparisons(*[("elu", 0.1, "too few seeds")] * 3)) == ""
+    few = comparisons(*[("elu", 0.1, "too few seeds")] * 190)
+    assert verdicts.pairs(few) == (
+        "Of the 190 pairs of activations none can be told apart with 10 seeds: Holm's correction"
+        " for so many takes at least 13 (pairs.csv has the numbers)."
+    )
+    few.loc[0, "n_pairs"] = 9
+    assert "told apart with at most 10 seeds:" in verdicts.pairs(few)
+    assert verdicts.pairs(few.assign(n_pairs=0)) == ""
 
 
 def ranks(p, blocks=10, distance=1.5):
@@ -167,6 +200,13 @@ def test_ranks():
     )
     assert verdicts.ranking(ranks(0.2)) == (
         f"{text} Friedman's test does not show that the ranks differ (p = 0.2)."
+    )
+    assert verdicts.ranking(ranks(0.001, blocks=9)).endswith(
+        "critical difference). Both are approximations, rough for 9 seeds; where they and the"
+        " verdicts above disagree, the verdicts are the exact ones."
+    )
+    assert verdicts.ranking(ranks(0.2, blocks=9)).endswith(
+        "(p = 0.2). It is an approximation, rough for 9 seeds."
     )
     assert verdicts.ranking(ranks(float("nan"))) == f"{text} That is too little for a test."
     assert verdicts.ranking(ranks(0.1).iloc[:0]) == ""
