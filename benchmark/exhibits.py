@@ -4,7 +4,6 @@ Everything comes from the tables in the folder; nothing is trained, and TensorFl
 """
 
 import base64
-import io
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from typing import Any
 import pandas as pd
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-from PIL import Image
 
 from benchmark import captions, drawings, protocol, readable, recipe, story, tables, verdicts
 from benchmark.config import COMPARISON
 from benchmark.errors import RequestError
 from benchmark.plotting import figure_style
-from benchmark.report import all_looks, looks
+from benchmark.report import all_looks, looks, png
 from benchmark.run_folder import HISTORY_COLUMNS, RUN_COLUMNS
 from benchmark.sections import Section, sections
 from benchmark.store import Store
@@ -379,17 +377,8 @@ def show_figure(figure: Figure, name: str, alt: str, caption: str) -> None:
     """
     about = {"figure": name, "alt": alt, "caption": caption}
     display(
-        {"image/png": base64.b64encode(png(figure)).decode(), "text/plain": alt},
+        {"image/png": base64.b64encode(png(figure, DPI)).decode(), "text/plain": alt},
         metadata={"benchmark": about, "image/png": {"alt": alt}},
         raw=True,
     )
     display(Markdown(f"*{caption}*"), metadata={"benchmark": {"caption_of": name}})
-
-
-def png(figure: Figure) -> bytes:
-    """Return the figure as a PNG file with a palette of at most 256 colours."""
-    buffer, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    picture = Image.open(buffer).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
-    return small.getvalue()

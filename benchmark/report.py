@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from benchmark import drawings, experiments, tables
 from benchmark.activations import names, resolve
@@ -152,12 +153,26 @@ def write_figures(
     return paths
 
 
-def _rendered(figure: object, ending: str) -> bytes:
+def _rendered(figure: Figure, ending: str) -> bytes:
+    return png(figure, 150) if ending == "png" else _svg(figure)
+
+
+def png(figure: Figure, dpi: int) -> bytes:
+    """Return the figure as a PNG file with a palette of at most 256 colours, a third as large."""
+    from PIL import Image
+
+    buffer, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    picture = Image.open(buffer).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
+    return small.getvalue()
+
+
+def _svg(figure: Figure) -> bytes:
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
     # No date and no random names inside: the same results give the same file.
     with rc_context({"svg.hashsalt": "benchmark"}):
-        metadata = {"Date": None} if ending == "svg" else None
-        figure.savefig(buffer, format=ending, dpi=150, metadata=metadata)
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -104,8 +104,8 @@ def _not_shown(rows: pd.DataFrame) -> str:
     if found.empty:
         return ""
     text = (
-        f"for {len(found)} no difference is shown ({named(found['activation'])}), which does not"
-        " mean that there is none"
+        f"for {len(found)} no difference is shown{_bracketed(found)}, which does not mean that"
+        " there is none"
     )
     known = found[found["ci_low"].notna()]
     if len(known) and (known["metric"] == "test_accuracy").all():
@@ -120,7 +120,13 @@ def _too_few_of(rows: pd.DataFrame) -> str:
     found = rows[rows["verdict"] == TOO_FEW]
     if found.empty:
         return ""
-    return f"for {len(found)} there are too few seeds ({named(found['activation'])})"
+    return f"for {len(found)} there are too few seeds{_bracketed(found)}"
+
+
+def _bracketed(found: pd.DataFrame) -> str:
+    """Return the activations in brackets, nothing where they are too many to be named."""
+    names = named(found["activation"])
+    return "" if names.endswith(" activations") else f" ({names})"
 
 
 def _too_few(rows: pd.DataFrame) -> str:
