@@ -81,7 +81,7 @@ def check_words_and_pictures(name, table):
             assert text.endswith(".")
             assert not {"nan", "inf"} & set(re.findall(r"\w+", text))
     with figure_style("light"):
-        figures = made.figures(table, report._all_looks(table, {}))
+        figures = made.figures(table, report.all_looks(table, {}))
         for figure in figures.values():
             figure.canvas.draw()
     assert set(figures) <= set(made.captions)
