@@ -140,7 +140,7 @@ def _options(grid: pd.DataFrame, baseline: str | None) -> list[str]:
         words += ["--data-dir", "FOLDER"]
     if article:
         words += ["--preset", "article"]
-    if grid["activation_sha256"].fillna("").ne("").any():
+    if grid["activation_sha256"].astype(object).fillna("").ne("").any():
         words += ["--plugin", "FILE"]
     for name, option in _LISTED.items():
         values = list(dict.fromkeys(grid[name]))

@@ -37,7 +37,7 @@ def test_a_folder_without_results_says_how_to_make_some(tmp_path):
 
 
 def test_a_figure_is_a_small_png_with_a_palette(figure):
-    with Image.open(io.BytesIO(exhibits.png(figure))) as picture:
+    with Image.open(io.BytesIO(exhibits.png(figure, exhibits.DPI))) as picture:
         assert (picture.format, picture.mode) == ("PNG", "P")
         assert picture.size == (2 * exhibits.DPI, exhibits.DPI)
         # The line is still in its colour.

@@ -138,7 +138,7 @@ def test_the_kept_notebook_shows_the_reference_results():
         for output in outputs
         if "figure" in output.metadata.get("benchmark", {})
     }
-    assert shown == {path.stem for path in REFERENCE.glob("figures/*.svg")}
+    assert shown == {path.stem for path in REFERENCE.glob("figures/*.png")}
     assert REPORT.stat().st_size < 2e6
     (named,) = (cell for cell in kept.cells if "folder" in cell.metadata.get("tags", []))
     assert named.source == 'FOLDER = "../results/reference/digits"'
