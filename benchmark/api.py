@@ -6,15 +6,30 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmark import config, datasets
-from benchmark.activations import Activation, custom_objects, register_activation, resolve
-from benchmark.config import RunSpec
+from benchmark.activations.catalogue import Activation, custom_objects, register_activation, resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError, unknown
-from benchmark.laboratory import run_experiments, show_claims
-from benchmark.progress import Display, Work, duration, say, screen
-from benchmark.run_folder import DONE, spec_columns
-from benchmark.store import Store
-from benchmark.wording import counted, listing, mean_and_deviation, plain
+from benchmark.execution.progress import Display, Work, duration, say, screen
+from benchmark.experiments.runner import run_experiments, show_claims
+from benchmark.formatting import counted, listing, mean_and_deviation, plain
+from benchmark.results.folder import Store
+from benchmark.results.run import DONE, spec_columns
+from benchmark.training.spec import (
+    BASELINE,
+    COMPARISON,
+    DEFAULT_OUTPUT,
+    TUNED,
+    TUNING,
+    Request,
+    RunSpec,
+    check_style,
+    expand,
+    expand_tuned,
+    expand_tuning,
+    multiply_adds,
+    request,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from benchmark.cluster import Cluster
+    from benchmark.execution.cluster import Cluster
 
 __all__ = [
     "Results",
@@ -45,7 +60,7 @@ class Results(NamedTuple):
     runs: "pd.DataFrame"
 
 
-def load_results(output: str | Path = config.DEFAULT_OUTPUT) -> Results:
+def load_results(output: str | Path = DEFAULT_OUTPUT) -> Results:
     """Read the results of a comparison from its output folder.
 
     Raises:
@@ -63,7 +78,7 @@ def compare(
     data_dir: str | Path | None = None,
     jobs: int | None = None,
     scheduler: str | None = None,
-    output: str | Path = config.DEFAULT_OUTPUT,
+    output: str | Path = DEFAULT_OUTPUT,
     fresh: bool = False,
     style: str = "light",
     baseline: str | None = None,
@@ -107,20 +122,21 @@ def compare(
         OSError: the disk is full or the output became unusable on the way.
         KeyboardInterrupt: as ever; what is recorded stays, the same call goes on from there.
     """
-    from benchmark import event_files, report
+    from benchmark.report import build
+    from benchmark.results.tensorboard import check, write
 
     wanted = _request(activations, seeds, epochs, settings)
     if jobs is not None:
-        jobs = config.whole_number("jobs", jobs, most=1024)
+        jobs = whole_number("jobs", jobs, most=1024)
     if jobs and scheduler:
         raise RequestError(
             f"jobs {jobs} cannot be used with a scheduler: there are as many runs at once as its"
             " workers have threads"
         )
-    config.check_style(style)
+    check_style(style)
     baseline = _checked_baseline(baseline, wanted)
     if tensorboard:
-        event_files.check()
+        check()
     with _connected(scheduler) as cluster:
         job = _prepared(wanted, dataset, data_dir, cluster)
         store = Store(output)
@@ -130,7 +146,7 @@ def compare(
                 _run_missing(job, job.specs, job.purposes, jobs, store, fresh, shown, cluster)
                 tuned = _tuned_runs(job, wanted, store, shown)
                 recorded = {spec.run: spec for spec in [*job.specs, *tuned]}
-                purposes = {**dict.fromkeys(recorded, config.TUNED), **job.purposes}
+                purposes = {**dict.fromkeys(recorded, TUNED), **job.purposes}
                 if tuned:
                     # A report of what is there lists them from now on, as unfinished.
                     store.write_tables(recorded, purposes)
@@ -138,18 +154,18 @@ def compare(
                     _run_missing(job, tuned, purposes, jobs, store, fresh, shown, cluster)
                 # It would show the numbers of before.
                 store.remove("report.html")
-                figures = report.write_runs(store, recorded, purposes, style, baseline, job.data)
+                figures = build.write_runs(store, recorded, purposes, style, baseline, job.data)
                 results = Results(*store.tables())
                 if tensorboard:
-                    events = event_files.write(store, results.runs, results.epochs)
+                    events = write(store, results.runs, results.epochs)
                     say(shown, f"For TensorBoard: tensorboard --logdir {events}")
             _show_end(shown, store, results.runs, figures)
     return results
 
 
-def _checked_baseline(name: str | None, wanted: config.Request) -> str:
+def _checked_baseline(name: str | None, wanted: Request) -> str:
     if name is None:
-        return [*{config.BASELINE}.intersection(wanted.activations), *wanted.activations][0]
+        return [*{BASELINE}.intersection(wanted.activations), *wanted.activations][0]
     name = resolve(name).name
     if name not in wanted.activations:
         raise RequestError(
@@ -159,17 +175,15 @@ def _checked_baseline(name: str | None, wanted: config.Request) -> str:
     return name
 
 
-def _tuned_runs(
-    job: "_Job", wanted: config.Request, store: Store, console: "Console"
-) -> list[RunSpec]:
+def _tuned_runs(job: "_Job", wanted: Request, store: Store, console: "Console") -> list[RunSpec]:
     """Return the final runs at each activation's own learning rate, by what is recorded, without
     those at the shared one, which are there already."""
-    from benchmark import statistics
+    from benchmark.stats.summary import chosen_rates
 
     if not wanted.tune_learning_rates:
         return []
     runs = store.runs({spec.run: spec for spec in job.specs}, job.purposes)
-    chosen = statistics.chosen_rates(runs)
+    chosen = chosen_rates(runs)
     without = [name for name in wanted.activations if name not in set(chosen["activation"])]
     if without:
         say(console, f"No learning rate chosen, since no run ended well: {listing(without)}.")
@@ -180,7 +194,7 @@ def _tuned_runs(
         columns = spec_columns(spec, spec.run)
         return rates.get(tuple(columns[key] for key in keys))
 
-    specs = config.expand_tuned(wanted, job.data.name, job.data.sha256, job.device, rate)
+    specs = expand_tuned(wanted, job.data.name, job.data.sha256, job.device, rate)
     return [spec for spec in specs if spec.run not in job.purposes]
 
 
@@ -190,7 +204,7 @@ def _connected(scheduler: str | None) -> "Iterator[Cluster | None]":
     if scheduler is None:
         yield None
         return
-    from benchmark.cluster import Cluster
+    from benchmark.execution.cluster import Cluster
 
     with contextlib.closing(Cluster(scheduler)) as cluster:
         yield cluster
@@ -201,8 +215,8 @@ class _Job(NamedTuple):
 
     specs: list[RunSpec]
     purposes: dict[str, str]
-    located: datasets.Located
-    data: datasets.Dataset
+    located: loading.Located
+    data: loading.Dataset
     device: str
     examples: dict[tuple[str, int | None], int]
     entries: list[Activation]
@@ -211,33 +225,33 @@ class _Job(NamedTuple):
 
 
 def _prepared(
-    wanted: config.Request,
+    wanted: Request,
     dataset: str,
     data_dir: str | Path | None,
     cluster: "Cluster | None" = None,
 ) -> _Job:
-    from benchmark import environment
+    from benchmark.results import provenance
 
-    located = datasets.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
-    data = datasets.load(located)
-    gpus = cluster.gpus() if cluster else len(environment.gpus())
+    located = loading.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
+    data = loading.load(located)
+    gpus = cluster.gpus() if cluster else len(provenance.gpus())
     device = "GPU" if gpus else "CPU"
-    choosing = config.expand_tuning(wanted, data.name, data.sha256, device)
-    specs = [*choosing, *config.expand(wanted, data.name, data.sha256, device)]
-    purposes = {spec.run: config.COMPARISON for spec in specs}
-    purposes |= {spec.run: config.TUNING for spec in choosing}
+    choosing = expand_tuning(wanted, data.name, data.sha256, device)
+    specs = [*choosing, *expand(wanted, data.name, data.sha256, device)]
+    purposes = {spec.run: COMPARISON for spec in specs}
+    purposes |= {spec.run: TUNING for spec in choosing}
     kinds = {(spec.validation, spec.limit) for spec in specs}
-    examples = {kind: len(datasets.split(data, *kind).x_train) for kind in kinds}
+    examples = {kind: len(loading.split(data, *kind).x_train) for kind in kinds}
     entries = [entry for name in wanted.activations if (entry := resolve(name)).is_user]
     return _Job(specs, purposes, located, data, device, examples, entries, gpus, wanted.threads)
 
 
-def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]) -> config.Request:
-    known = config.Request.__dataclass_fields__
+def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]) -> Request:
+    known = Request.__dataclass_fields__
     for name in settings:
         if name not in known:
             raise unknown("setting", name, known)
-    return config.request(activations=activations, seeds=seeds, epochs=epochs, **settings)
+    return request(activations=activations, seeds=seeds, epochs=epochs, **settings)
 
 
 def _run_missing(
@@ -251,10 +265,12 @@ def _run_missing(
     cluster: "Cluster | None",
 ) -> None:
     """Train what is not done yet."""
-    from benchmark import environment, plugins, scheduling
+    from benchmark.activations import plugins
+    from benchmark.execution import workers
+    from benchmark.results import provenance
 
     entries = plugins.pack(job.entries)
-    described = environment.describe()
+    described = provenance.describe()
     source = {"origin": job.data.origin, "file": Path(job.data.path).name}
     facts = {
         "environment": described,
@@ -262,7 +278,7 @@ def _run_missing(
     }
     if job.located.note:
         say(console, job.located.note)
-    tasks = scheduling.tasks_for(specs, store, job.located, entries, facts, fresh, purposes)
+    tasks = workers.tasks_for(specs, store, job.located, entries, facts, fresh, purposes)
     first, names = specs[0], {spec.activation for spec in specs}
     say(
         console,
@@ -275,7 +291,7 @@ def _run_missing(
         if cluster:
             fit = max(1, job.gpus or cluster.threads())
         else:
-            fit = environment.workers_that_fit(job.gpus, job.threads)
+            fit = provenance.workers_that_fit(job.gpus, job.threads)
         _train(job, tasks, jobs == 1, min(jobs or fit, len(tasks)), console, cluster)
 
 
@@ -289,7 +305,8 @@ def _train(
 ) -> None:
     """Carry out the tasks; `here` is in this process, and only when asked for: the caller may
     have other uses for its TensorFlow."""
-    from benchmark import execution, scheduling
+    from benchmark.execution import workers
+    from benchmark.execution.task import DISK_FULL
 
     height, width = job.data.x_train.shape[1:3]
 
@@ -298,7 +315,7 @@ def _train(
 
     def seconds_per_step(spec: RunSpec) -> float:
         # Forward and backward, at a rate that a CPU core of today reaches.
-        work = 3 * config.multiply_adds(spec.model, height, width) * spec.batch_size
+        work = 3 * multiply_adds(spec.model, height, width) * spec.batch_size
         return 0.002 + work / (2e12 if spec.device == "GPU" else 5e10)
 
     def seconds(spec: RunSpec) -> float:
@@ -314,14 +331,14 @@ def _train(
         cluster.deliver(job.data)
         if not cluster.threads():
             say(console, "The cluster has no workers yet: the runs wait for the first.")
-    with scheduling.workers(jobs, here, specs[0], lambda text: say(console, text), cluster) as pool:
+    with workers.workers(jobs, here, specs[0], lambda text: say(console, text), cluster) as pool:
         if job.entries:
             for warning in pool.check(tasks[0].entries, specs[0]):
                 say(console, f"Warning: {warning}")
         with Display(console, specs, work) as display:
             for record in pool.run(tasks, display.event):
                 display.ended(record)
-                if record.get("error") == execution.DISK_FULL:
+                if record.get("error") == DISK_FULL:
                     # The others would only fill it again.
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tasks[0].output)
 
@@ -330,10 +347,10 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
     """Print the table of results and where the files are."""
     from rich.table import Table
 
-    from benchmark import statistics
+    from benchmark.stats.summary import SETTINGS
 
     summary, comparisons = store.table("summary.csv"), store.table("comparisons.csv")
-    varied = [name for name in statistics.SETTINGS if summary[name].nunique(dropna=False) > 1]
+    varied = [name for name in SETTINGS if summary[name].nunique(dropna=False) > 1]
     table = Table()
     for heading in ("activation", *varied):
         table.add_column(heading, overflow="fold")
@@ -376,10 +393,10 @@ def _verdicts(comparisons: "pd.DataFrame") -> dict[tuple, str]:
 
 def _setting(row: dict[str, Any]) -> tuple:
     """Return what tells rows of a table apart; of tuned ones the learning rate does not."""
-    from benchmark import statistics
+    from benchmark.stats.summary import SETTINGS
 
     own = row["rates"] == "tuned"
-    names = [name for name in statistics.SETTINGS if not (own and name == "learning_rate")]
+    names = [name for name in SETTINGS if not (own and name == "learning_rate")]
     return (row["activation"], *(plain(row[name]) for name in names))
 
 
@@ -404,21 +421,22 @@ def rebuild(
             work in the folder.
         ReportError: the report notebook could not be executed; tables and figures are written.
     """
-    from benchmark import experiments, report
+    from benchmark.experiments import base
+    from benchmark.report import build
 
     store = Store(output)
     recorded = store.recorded() if store.path.is_dir() else {}
-    measured = [name for name in experiments.catalogue() if name in store.measured()]
+    measured = [name for name in base.catalogue() if name in store.measured()]
     if not recorded and not measured:
         raise RequestError(
             f"{str(output)!r} holds neither runs nor experiments: give the --output folder of an"
             " earlier command"
         )
-    config.check_style(style)
+    check_style(style)
     with store.lock(), screen(console) as shown:
-        undrawn = report.redraw_experiments(store, style)
+        undrawn = build.redraw_experiments(store, style)
         if recorded:
-            figures = report.write_runs(
+            figures = build.write_runs(
                 store,
                 recorded,
                 store.purposes(),
@@ -427,7 +445,7 @@ def rebuild(
                 _data_at_hand(recorded),
             )
             _show_end(shown, store, store.table("runs.csv"), figures)
-        claims = report.write_claims(store)
+        claims = build.write_claims(store)
         if measured:
             show_claims(shown, store, claims)
         for name, why in undrawn.items():
@@ -442,12 +460,12 @@ def _known_as(activation: str | None) -> str | None:
     return activation
 
 
-def _data_at_hand(recorded: dict[str, RunSpec]) -> datasets.Dataset | None:
+def _data_at_hand(recorded: dict[str, RunSpec]) -> loading.Dataset | None:
     """Return the images of these runs if they come with the installed packages."""
     kept = {spec.data_sha256 for spec in recorded.values()}
     if {spec.dataset for spec in recorded.values()} != {"digits"}:
         return None
-    data = datasets.load(datasets.locate("digits", None))
+    data = loading.load(loading.locate("digits", None))
     return data if kept == {data.sha256} else None
 
 
@@ -464,10 +482,10 @@ def write_page(output: str | Path, console: "Console | None" = None) -> None:
 
 
 def _write_page(store: Store, console: "Console") -> None:
-    from benchmark import report
+    from benchmark.report import build
 
     say(console, "Writing the page.")
-    report.write_page(store)
+    build.write_page(store)
     say(console, f"Page: {store.path}/report.html")
 
 
@@ -484,10 +502,10 @@ def merge(
             something in `output` already.
         ReportError: the report notebook could not be executed; tables and figures are written.
     """
-    from benchmark import merging
+    from benchmark.results import merge as merge_results
 
-    config.check_style(style)
+    check_style(style)
     with screen(console) as shown:
-        for line in merging.merge(sources, output):
+        for line in merge_results.merge(sources, output):
             say(shown, line)
     rebuild(output, style, console=console)

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmark import config
 from benchmark.errors import ReportError, RequestError, unknown
+from benchmark.training import spec
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,7 +35,7 @@ def _parser(program: str, **options: str) -> _Parser:
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
-        default=config.DEFAULT_OUTPUT,
+        default=spec.DEFAULT_OUTPUT,
         help="folder of the results (default: %(default)s)",
     )
 
@@ -77,14 +77,14 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     add("--epochs", help="epochs of each run")
     add("--batch-size", default="128", help="images per step (default: 128); may be a list")
     add("--learning-rate", default="0.001", help="default: 0.001; may be a list")
-    add("--optimizer", default="adam", help=f"{', '.join(config.OPTIMIZERS)}; may be a list")
-    add("--loss", help=f"{', '.join(config.LOSSES)}; may be a list")
-    add("--model", default="cnn", help=f"{', '.join(config.MODELS)}; may be a list")
+    add("--optimizer", default="adam", help=f"{', '.join(spec.OPTIMIZERS)}; may be a list")
+    add("--loss", help=f"{', '.join(spec.LOSSES)}; may be a list")
+    add("--model", default="cnn", help=f"{', '.join(spec.MODELS)}; may be a list")
     add("--limit", help="keep the first N training examples; the test set stays whole")
     add(
         "--initializer",
         default="article",
-        help=f"{', '.join(config.INITIALIZERS)} (default: article); may be a list",
+        help=f"{', '.join(spec.INITIALIZERS)} (default: article); may be a list",
     )
     add(
         "--tune-learning-rates",
@@ -95,7 +95,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     add(
         "--tune-seeds",
         metavar="SEEDS",
-        help=f"of the runs that choose (default: 3): a count, from {config.FIRST_TUNING_SEED} on,"
+        help=f"of the runs that choose (default: 3): a count, from {spec.FIRST_TUNING_SEED} on,"
         " or a list",
     )
     _add_baseline(parser)
@@ -130,12 +130,12 @@ def _compare(options: argparse.Namespace) -> int:
     # Cheap checks first: a misspelt name is answered before anything heavy is loaded.
     plugin = options.plugin
     if plugin is None:
-        config.activation_list(options.activations)
+        spec.activation_list(options.activations)
     from benchmark import api
 
     _load_plugin(plugin)
     if plugin is not None and options.activations is None:
-        settings["activations"] = [*config.ARTICLE_SIX, *_plugin_names()]
+        settings["activations"] = [*spec.ARTICLE_SIX, *_plugin_names()]
     return SOME_FAILED if api.failures(api.compare(**settings)) else DONE
 
 
@@ -146,7 +146,7 @@ def _compare_alone(options: argparse.Namespace) -> int:
 
 
 def _add_experiments(parser: argparse.ArgumentParser) -> None:
-    from benchmark import experiments
+    from benchmark.experiments import base
 
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="of an experiment; default: all of them")
@@ -166,7 +166,7 @@ def _add_experiments(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
     add("--fresh", action="store_true", help="measure again what is done already")
     _add_style(parser)
-    catalogue = experiments.catalogue()
+    catalogue = base.catalogue()
     for name in dict.fromkeys(o.name for made in catalogue.values() for o in made.options):
         owners = {m.name: o for m in catalogue.values() for o in m.options if o.name == name}
         told = "; ".join(f"{owner}: {option.help}" for owner, option in owners.items())
@@ -186,10 +186,10 @@ def _experiments(options: argparse.Namespace) -> int:
 
 
 def _measured(api: Any, names: list[str] | None, **settings: Any) -> int:
-    from benchmark import experiments
+    from benchmark.experiments import base
 
     tables = api.run_experiments(names, **settings)
-    wanted = {experiments.resolve(name).name for name in names or experiments.catalogue()}
+    wanted = {base.resolve(name).name for name in names or base.catalogue()}
     return DONE if wanted == set(tables) else SOME_FAILED
 
 
@@ -198,7 +198,7 @@ def _everything(options: argparse.Namespace) -> int:
 
     code = _compare(options)
     # Beside each experiment's own, what was compared.
-    asked = [] if options.activations is None else config.activation_list(options.activations)
+    asked = [] if options.activations is None else spec.activation_list(options.activations)
     settings = {name: getattr(options, name) for name in ("jobs", "output", "fresh", "style")}
     beside = [*asked, *_plugin_names()]
     code = max(code, _measured(api, None, beside=beside, **settings))
@@ -209,16 +209,16 @@ def _everything(options: argparse.Namespace) -> int:
 def _load_plugin(path: str | None) -> None:
     if path is None:
         return
-    from benchmark import plugins
+    from benchmark.activations import plugins
 
     with _quiet():
         plugins.load_plugin(path)
 
 
 def _plugin_names() -> list[str]:
-    from benchmark import activations
+    from benchmark.activations.catalogue import user_entries
 
-    return [entry.name for entry in activations.user_entries()]
+    return [entry.name for entry in user_entries()]
 
 
 @contextlib.contextmanager

@@ -5,11 +5,14 @@ from collections import Counter
 
 from rich.table import Table
 
-from benchmark import config, datasets, environment, experiments
-from benchmark.activations import names, resolve
+from benchmark.activations.catalogue import names, resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.progress import say, screen
-from benchmark.store import Store
+from benchmark.execution.progress import say, screen
+from benchmark.experiments import base
+from benchmark.results import provenance
+from benchmark.results.folder import Store
+from benchmark.training import spec
 
 
 def show_catalogue() -> None:
@@ -21,16 +24,14 @@ def show_catalogue() -> None:
         if entry.recommended != entry.initializer:
             weights += f" (recommended: {entry.recommended})"
         table.add_row(name, entry.formula, weights, ", ".join(entry.aliases))
-    lines = ["Datasets: auto, " + ", ".join(datasets.NAMES)]
-    for name, preset in config.PRESETS.items():
+    lines = ["Datasets: auto, " + ", ".join(loading.NAMES)]
+    for name, preset in spec.PRESETS.items():
         held = "the test set" if preset.validation == "test" else "held-out data"
         lines.append(
             f"Preset {name}: seeds {preset.seeds}, epochs {preset.epochs}, {preset.loss},"
             f" validation on {held}"
         )
-    lines += [
-        f"Experiment {made.name}: {made.question}" for made in experiments.catalogue().values()
-    ]
+    lines += [f"Experiment {made.name}: {made.question}" for made in base.catalogue().values()]
     _show([table], lines)
 
 
@@ -66,8 +67,8 @@ def show_status(output: str) -> None:
 
 def show_doctor(data_dir: str | None) -> None:
     """Print what this machine offers and why a GPU is not used, where it is not."""
-    facts = environment.describe()
-    jobs = environment.workers_that_fit(len(facts["gpus"]), 1)
+    facts = provenance.describe()
+    jobs = provenance.workers_that_fit(len(facts["gpus"]), 1)
     lines = [f"{name}: {version}" for name, version in facts["versions"].items()]
     lines += [
         f"processor: {facts['processor']}, {facts['cores']} cores for this process",
@@ -76,7 +77,7 @@ def show_doctor(data_dir: str | None) -> None:
         f"runs at once by default: {jobs}",
         gpu_advice(),
     ]
-    lines += [f"{name}: {datasets.whereabouts(name, data_dir)}" for name in datasets.NAMES]
+    lines += [f"{name}: {loading.whereabouts(name, data_dir)}" for name in loading.NAMES]
     _show([], lines)
 
 
@@ -90,14 +91,14 @@ def _show(tables: list[Table], lines: list[str]) -> None:
 
 def gpu_advice() -> str:
     """Return one line: the GPUs in use, or why none is and what to install."""
-    driver = environment.gpu_driver()
+    driver = provenance.gpu_driver()
     if not driver:
         return (
             "GPU: none. No graphics driver is visible on this machine"
             " (for NVIDIA: `nvidia-smi` must list the card; in a container, start it with the GPU)."
         )
-    found = environment.tensorflow_devices()
-    if environment.gpus():
+    found = provenance.tensorflow_devices()
+    if provenance.gpus():
         return "GPU: " + ", ".join(found["gpus"])
     if found["gpus"]:
         return "GPU: hidden by CUDA_VISIBLE_DEVICES; unset it to use " + ", ".join(found["gpus"])

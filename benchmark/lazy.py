@@ -20,5 +20,5 @@ class Lazy:
 tf = Lazy("tensorflow")
 keras = Lazy("keras")
 pd = Lazy("pandas")
-networks = Lazy("benchmark.networks")
-panels = Lazy("benchmark.panels")
+networks = Lazy("benchmark.training.stacked")
+panels = Lazy("benchmark.plotting.panels")

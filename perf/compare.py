@@ -21,12 +21,12 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-import overhead  # noqa: E402
-import rebuild  # noqa: E402
+import overhead
+import rebuild
 
-from benchmark.activations import ARTICLE_SIX  # noqa: E402
-from benchmark.environment import cores  # noqa: E402
-from benchmark.formats import csv_text, write_atomic  # noqa: E402
+from benchmark.activations.catalogue import ARTICLE_SIX
+from benchmark.results.formats import csv_text, write_atomic
+from benchmark.results.provenance import cores
 
 BATCH = 128
 # Tiny runs, and recorded runs of 30 epochs; fewer with --quick.

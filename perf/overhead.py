@@ -24,10 +24,16 @@ import psutil
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmark import api, config, environment, execution, plugins, scheduling  # noqa: E402
-from benchmark.cluster import Cluster  # noqa: E402
-from benchmark.formats import csv_text, write_atomic  # noqa: E402
-from benchmark.store import Store  # noqa: E402
+from benchmark import api
+from benchmark.activations import plugins
+from benchmark.execution import task
+from benchmark.execution import workers as workers_execution
+from benchmark.execution.cluster import Cluster
+from benchmark.execution.workers import tasks_for
+from benchmark.results import provenance
+from benchmark.results.folder import Store
+from benchmark.results.formats import csv_text, write_atomic
+from benchmark.training.spec import request
 
 ACTIVATIONS = ("relu", "gelu")
 HERE_WORKERS, CLUSTER = "this machine", "cluster"
@@ -38,7 +44,7 @@ def pool(where: str, workers: int, job: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Provide workers, and the processes besides this one that schedule for them."""
     if where == HERE_WORKERS:
         spec = job.specs[0]
-        with scheduling.workers(workers, False, spec, print) as kept:
+        with workers_execution.workers(workers, False, spec, print) as kept:
             yield kept, []
         return
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -69,7 +75,7 @@ def _environment(folder: str) -> dict[str, str]:
 def prepared(runs: int) -> Any:
     """Return the tiny runs as a job."""
     seeds = -(-runs // len(ACTIVATIONS))
-    wanted = config.request(activations=list(ACTIVATIONS), seeds=seeds, epochs=1, limit=60)
+    wanted = request(activations=list(ACTIVATIONS), seeds=seeds, epochs=1, limit=60)
     return api._prepared(wanted, "digits", None)
 
 
@@ -82,8 +88,8 @@ def measure(where: str, workers: int, runs: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as output:
         store = Store(output)
         store.prepare()
-        facts = {"environment": environment.describe(), "data": {}}
-        tasks = scheduling.tasks_for(job.specs, store, job.located, plugins.pack([]), facts, False)
+        facts = {"environment": provenance.describe(), "data": {}}
+        tasks = tasks_for(job.specs, store, job.located, plugins.pack([]), facts, False)
         first_step, ends, training = [], [], []
         begun = time.perf_counter()
 
@@ -146,7 +152,7 @@ def table(found: dict[tuple[str, int], dict[str, float]], run_seconds: float) ->
             f" {row['overhead']:.3f} s | {row['throughput']:.1f} |"
         )
     row = found[CLUSTER, 2]
-    events = run_seconds / execution.EVENT_SECONDS
+    events = run_seconds / task.EVENT_SECONDS
     serial = row["serial"] + events * row["event"]
     lines += [
         "",

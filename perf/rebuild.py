@@ -25,9 +25,9 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmark.activations import names, resolve  # noqa: E402
-from benchmark.config import RunSpec  # noqa: E402
-from benchmark.store import Store  # noqa: E402
+from benchmark.activations.catalogue import names, resolve
+from benchmark.results.folder import Store
+from benchmark.training.spec import RunSpec
 
 TEST_IMAGES = 360  # as many as `digits` has
 PARTS = {
@@ -69,12 +69,12 @@ def scores(epochs: int, draw: np.random.Generator) -> list[dict[str, Any]]:
 def build(output: Path, runs: int, epochs: int) -> None:
     """Record that many finished runs in a folder."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from benchmark import environment
-    from benchmark.training import Outcome
+    from benchmark.results import provenance
+    from benchmark.training.trainer import Outcome
 
     store, draw = Store(output), np.random.default_rng(0)
     store.prepare()
-    described = environment.describe()
+    described = provenance.describe()
     labels = draw.integers(0, 10, TEST_IMAGES)
     for spec in specs(runs, epochs):
         rows, entry = scores(epochs, draw), resolve(spec.activation)
@@ -119,15 +119,20 @@ def rebuild(output: str) -> dict[str, float]:
     """Make tables and figures anew in this process; return the seconds by part."""
     from rich.console import Console
 
-    from benchmark import api, report, run_folder, store, tables
+    from benchmark import api
+    from benchmark.report import build as build_report
+    from benchmark.results import folder as folder_results
+    from benchmark.results import run, tables
 
     clock = Clock()
     parts = {
-        "records": [(store.Store, "recorded"), (run_folder.RunFolder, "record")],
-        "tables": [(store.Store, name) for name in ("write_tables", "write_table", "table")],
+        "records": [(folder_results.Store, "recorded"), (run.RunFolder, "record")],
+        "tables": [
+            (folder_results.Store, name) for name in ("write_tables", "write_table", "table")
+        ],
         "statistics": [(tables, "derive")],
-        "figures": [(report, "write_figures")],
-        "page": [(report, "write_page")],
+        "figures": [(build_report, "write_figures")],
+        "page": [(build_report, "write_page")],
         "rest": [(api, "rebuild")],
     }
     for part, functions in parts.items():

@@ -31,27 +31,29 @@ class Ours:
     """The benchmark's own engine, as its workers run it."""
 
     def __init__(self, threads: int) -> None:
-        from benchmark.scheduling import XLA_FLAGS
+        from benchmark.execution.workers import XLA_FLAGS
 
         os.environ["XLA_FLAGS"] = XLA_FLAGS
-        from benchmark import datasets, training
+        from benchmark.data import loading
+        from benchmark.training.trainer import configure
 
-        training.configure(threads)
+        configure(threads)
         x, y = images()
         few = x[:BATCH], y[:BATCH]
-        self._data = datasets.Split(x, y, *few, *few, scale=255.0, classes=10)
+        self._data = loading.Split(x, y, *few, *few, scale=255.0, classes=10)
         self._trainers: dict[str, Any] = {}
 
     def _trainer(self, activation: str) -> Any:
-        from benchmark import training
-        from benchmark.activations import resolve
-        from benchmark.config import RunSpec
-        from benchmark.models import build_cnn
+        from benchmark.activations.catalogue import resolve
+        from benchmark.models.networks import build_cnn
+        from benchmark.training import trainer as trainer_training
+        from benchmark.training.spec import RunSpec
+        from benchmark.training.trainer import Trainer
 
         if activation not in self._trainers:
-            model = build_cnn(training.compiled(resolve(activation)), (28, 28, 1))
+            model = build_cnn(trainer_training.compiled(resolve(activation)), (28, 28, 1))
             spec = RunSpec("mnist", activation, 0)
-            self._trainers[activation] = training.Trainer(spec, model, self._data)
+            self._trainers[activation] = Trainer(spec, model, self._data)
         return self._trainers[activation]
 
     def run(self, activation: str, steps: int) -> float:
@@ -160,7 +162,7 @@ class MatrixProduct:
 
     def run(self, activation: str, steps: int) -> float:
         """Return the seconds that many steps would take at the rate measured now."""
-        from benchmark.config import multiply_adds
+        from benchmark.training.spec import multiply_adds
 
         start = time.perf_counter()
         for _ in range(8):
@@ -187,7 +189,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    from benchmark.environment import peak_memory_mb
+    from benchmark.results.provenance import peak_memory_mb
 
     system = SYSTEMS[sys.argv[1]](int(sys.argv[2]))
     print("ready", file=answers)

@@ -6,7 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
-from benchmark import activations
+from benchmark.activations import catalogue
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,15 +19,15 @@ def one_thread():
 
 @pytest.fixture(autouse=True)
 def registrations_undone():
-    before = dict(activations._user)
+    before = dict(catalogue._user)
     yield
-    activations._user.clear()
-    activations._user.update(before)
+    catalogue._user.clear()
+    catalogue._user.update(before)
 
 
 @pytest.fixture
 def no_page(monkeypatch):
     """The report without its page, which takes a notebook's kernel and many seconds."""
-    from benchmark import report
+    from benchmark.report import build
 
-    monkeypatch.setattr(report, "write_page", lambda store: None)
+    monkeypatch.setattr(build, "write_page", lambda store: None)

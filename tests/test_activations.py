@@ -14,10 +14,10 @@ import tensorflow as tf
 from scipy.special import erfc, expit, log1p
 from scipy.stats import norm
 
-from benchmark import activations, plugins
-from benchmark.activations import names, register_activation, resolve
+from benchmark.activations import catalogue, plugins
+from benchmark.activations.catalogue import names, register_activation, resolve
+from benchmark.activations.plugins import check
 from benchmark.errors import RequestError
-from benchmark.plugins import check
 
 LAM, ALP = 1.0507009873554804934, 1.6732632423543772848
 C = np.sqrt(2 / np.pi)
@@ -196,7 +196,7 @@ def test_known_constants():
 
 
 def test_article_details():
-    assert tuple(names()[:6]) == activations.ARTICLE_SIX
+    assert tuple(names()[:6]) == catalogue.ARTICLE_SIX
     selu = resolve("selu")
     assert (selu.initializer, selu.dropout) == ("lecun_normal", "alpha_dropout")
     others = [resolve(n) for n in names() if n != "selu"]
@@ -251,7 +251,7 @@ def test_looks_are_distinct():
 
 def test_catalogue_does_not_load_tensorflow():
     code = (
-        "import sys, benchmark.activations as a; [a.resolve(n).look for n in a.names()];"
+        "import sys, benchmark.activations.catalogue as a; [a.resolve(n).look for n in a.names()];"
         "sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'pandas', 'matplotlib')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -277,7 +277,7 @@ def test_saved_models_load_again(tmp_path):
         "for ours, name in zip(model(np.load('x.npy')), y.files):\n"
         "    assert np.array_equal(ours.numpy(), y[name])\n"
     )
-    path = {"PYTHONPATH": str(Path(activations.__file__).parents[1])}
+    path = {"PYTHONPATH": str(Path(catalogue.__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -292,7 +292,7 @@ def test_saved_gelu_is_not_shadowed_by_the_builtin(tmp_path):
     model = keras.Sequential([keras.Input((1,)), resolve("gelu").layer(seed=0)])
     model.save(tmp_path / "gelu.keras")
     again = keras.models.load_model(
-        tmp_path / "gelu.keras", custom_objects=activations.custom_objects()
+        tmp_path / "gelu.keras", custom_objects=catalogue.custom_objects()
     )
     x = np.full((1, 1), 2.698941, np.float32)
     # Here the two forms are farthest apart: 4.732355e-4.
@@ -457,10 +457,10 @@ def test_fingerprint_is_the_same_in_another_process(tmp_path):
     path.write_text(PLUGIN)
     (entry,) = plugins.load_plugin(path)
     code = (
-        "import sys; from benchmark import plugins;"
+        "import sys; from benchmark.activations import plugins;"
         "print(plugins.fingerprint(plugins.load_plugin(sys.argv[1])[0]))"
     )
-    root = {"PYTHONPATH": str(Path(activations.__file__).parents[1])}
+    root = {"PYTHONPATH": str(Path(catalogue.__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)],
         env={**os.environ, **root},

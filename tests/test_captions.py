@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from benchmark import captions, drawings
+from benchmark.plotting import catalogue
+from benchmark.report import captions
 
 RUNS = pd.DataFrame(
     {
@@ -87,7 +88,7 @@ EXPECTED = {
 
 
 def test_every_kind_of_figure_has_a_caption():
-    assert set(captions.CAPTIONS) == set(EXPECTED) == set(drawings.KINDS)
+    assert set(captions.CAPTIONS) == set(EXPECTED) == set(catalogue.KINDS)
 
 
 @pytest.mark.parametrize("kind", EXPECTED)

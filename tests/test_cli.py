@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import cli, environment
+from benchmark import cli
+from benchmark.results import provenance
 
 ROOT = Path(__file__).parents[1]
 TINY = "--dataset digits --limit 100 --epochs 1 --seeds 1 --activations relu --jobs 1".split()
@@ -159,7 +160,7 @@ def test_wrong_command(words, capfd):
 
 
 def test_second_command_on_the_same_output(tmp_path, capfd):
-    from benchmark.store import Store
+    from benchmark.results.folder import Store
 
     store = Store(tmp_path)
     store.prepare()
@@ -244,8 +245,8 @@ def test_doctor(monkeypatch, capfd):
 
 def fake_machine(monkeypatch, driver, **answer):
     found = {"gpus": [], "cuda_build": False, "messages": "", **answer}
-    monkeypatch.setattr(environment, "gpu_driver", lambda: driver)
-    monkeypatch.setattr(environment, "tensorflow_devices", lambda: found)
+    monkeypatch.setattr(provenance, "gpu_driver", lambda: driver)
+    monkeypatch.setattr(provenance, "tensorflow_devices", lambda: found)
 
 
 def test_advice_on_gpus(monkeypatch):
@@ -269,30 +270,30 @@ def test_advice_on_gpus(monkeypatch):
 def test_device_is_recorded_and_workers_follow_it(monkeypatch):
     fake_machine(monkeypatch, "/dev/nvidia0", cuda_build=True, gpus=["A", "B"])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert environment.gpus() == ["A", "B"]
-    assert environment.workers_that_fit(2, threads=1) == 2
-    monkeypatch.setattr(environment, "cores", lambda: 8)
-    monkeypatch.setattr(environment, "memory_bytes", lambda: 64 * 10**9)
-    assert environment.workers_that_fit(0, threads=1) == 8
-    assert environment.workers_that_fit(0, threads=4) == 2
-    monkeypatch.setattr(environment, "memory_bytes", lambda: 4 * 10**9)
-    assert environment.workers_that_fit(0, threads=1) == 2
-    monkeypatch.setattr(environment, "memory_bytes", lambda: 10**9)
-    assert environment.workers_that_fit(0, threads=1) == 1
+    assert provenance.gpus() == ["A", "B"]
+    assert provenance.workers_that_fit(2, threads=1) == 2
+    monkeypatch.setattr(provenance, "cores", lambda: 8)
+    monkeypatch.setattr(provenance, "memory_bytes", lambda: 64 * 10**9)
+    assert provenance.workers_that_fit(0, threads=1) == 8
+    assert provenance.workers_that_fit(0, threads=4) == 2
+    monkeypatch.setattr(provenance, "memory_bytes", lambda: 4 * 10**9)
+    assert provenance.workers_that_fit(0, threads=1) == 2
+    monkeypatch.setattr(provenance, "memory_bytes", lambda: 10**9)
+    assert provenance.workers_that_fit(0, threads=1) == 1
 
 
 def test_environment_can_be_written_down():
-    facts = environment.describe()
+    facts = provenance.describe()
     assert json.loads(json.dumps(facts)) == facts
     assert facts["versions"]["keras"].startswith("3.")
     assert facts["cores"] >= 1
 
 
 def test_peak_memory_is_this_runs_own():
-    environment.reset_peak_memory()
-    before = environment.peak_memory_mb()
+    provenance.reset_peak_memory()
+    before = provenance.peak_memory_mb()
     block = np.ones(20_000_000)
-    assert environment.peak_memory_mb() > before + 100
+    assert provenance.peak_memory_mb() > before + 100
     del block
 
 

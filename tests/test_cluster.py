@@ -16,9 +16,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from benchmark import api, child, cluster, compare, datasets, register_activation, run_folder
-from benchmark.config import RunSpec
+from benchmark import api, compare, register_activation
+from benchmark.data import loading
 from benchmark.errors import RequestError
+from benchmark.execution import cluster
+from benchmark.execution.child import Child, ChildLostError, Children, NoLongerWantedError
+from benchmark.results import run
+from benchmark.training.spec import RunSpec
 from tests.test_comparison import histories, predictions
 from tests.test_datasets import real_data
 
@@ -99,7 +103,7 @@ class Cluster:
         found = []
         for process in self.processes.values():
             found += psutil.Process(process.pid).children(recursive=True)
-        return [child for child in found if "benchmark.child" in command_of(child)]
+        return [child for child in found if "benchmark.execution.child" in command_of(child)]
 
     def close(self):
         for name in list(self.processes):
@@ -300,30 +304,30 @@ def test_jobs_are_the_clusters_own(tmp_path):
 def test_packed_data_are_the_same_data(tmp_path):
     draw = np.random.default_rng(0)
     images, labels = draw.integers(0, 256, (50, 28, 28, 1), np.uint8), np.arange(50) % 10
-    data = datasets.Dataset(
+    data = loading.Dataset(
         "mnist", "here", "a file", "", images, labels.astype(np.uint8), *(images, labels), 255.0, 10
     )
     (tmp_path / "x.npz").write_bytes(cluster.packed(data))
     # What is an .npz file already travels as it is.
     file = dataclasses.replace(data, path=str(tmp_path / "x.npz"))
     assert cluster.packed(file) == (tmp_path / "x.npz").read_bytes()
-    arrays, _ = datasets._read_npz(str(tmp_path / "x.npz"))
+    arrays, _ = loading._read_npz(str(tmp_path / "x.npz"))
     assert np.array_equal(arrays["x_train"], images[..., 0])
     assert np.array_equal(arrays["y_test"], labels)
     # What comes inside a package is there on each machine.
-    assert cluster.packed(datasets.load(datasets.locate("digits"))) == b""
+    assert cluster.packed(loading.load(loading.locate("digits"))) == b""
 
 
 def test_files_of_a_run_travel(tmp_path):
     compare(["relu"], output=tmp_path / "a", jobs=1, **SMALL)
     (folder,) = (tmp_path / "a" / "runs").glob("*")
-    files = run_folder.RunFolder(folder).files()
+    files = run.RunFolder(folder).files()
     assert set(files) == {"run.json", "history.csv", "predictions.csv", "log.txt"}
-    there = run_folder.RunFolder(tmp_path / "b" / "runs" / folder.name)
+    there = run.RunFolder(tmp_path / "b" / "runs" / folder.name)
     there.path.mkdir(parents=True)
     (there.path / "checkpoint").write_bytes(b"of an earlier attempt here")
     there.receive({**files, "../../stray": b"no"})
-    assert there.done() == run_folder.RunFolder(folder).done()
+    assert there.done() == run.RunFolder(folder).done()
     assert {path.name for path in there.path.iterdir()} == {*files, ".lock"}
     assert not list(tmp_path.glob("**/stray"))
 
@@ -357,7 +361,7 @@ def picky(report):
 
 @pytest.fixture
 def one():
-    kept = child.Child({"BENCHMARK_TEST": "1"})
+    kept = Child({"BENCHMARK_TEST": "1"})
     yield kept
     kept.kill()
 
@@ -375,14 +379,14 @@ def test_child_answers_and_reports(one):
 
 
 def test_child_that_ends_is_noticed(one):
-    with pytest.raises(child.ChildLostError, match="exit code 9: out of memory, say"):
+    with pytest.raises(ChildLostError, match="exit code 9: out of memory, say"):
         one.ask(end)
     assert not one.alive
 
 
 def test_child_whose_answer_nobody_wants_is_ended(one):
     begun = time.monotonic()
-    with pytest.raises(child.NoLongerWantedError):
+    with pytest.raises(NoLongerWantedError):
         # It reports nothing either.
         one.ask(sleep, wanted=lambda: False)
     assert not one.alive
@@ -393,13 +397,13 @@ def test_child_runs_the_code_of_its_worker(tmp_path, monkeypatch):
     for name in ("benchmark.py", "queue.py"):
         (tmp_path / name).write_text("raise SystemExit('taken from the wrong place')")
     monkeypatch.chdir(tmp_path)
-    started = child.Child({})
+    started = Child({})
     assert started.ask(echo, 3) == 3
     started.kill()
 
 
 def test_children_are_kept_for_the_same_settings_and_never_shared():
-    children = child.Children()
+    children = Children()
     with children.one("a", {}) as first, children.one("a", {}) as second:
         assert first is not second
         assert first.ask(echo, 1) == second.ask(echo, 1) == 1
@@ -423,7 +427,7 @@ def test_a_gpu_run_asks_for_a_gpu(monkeypatch):
 
     made = cluster.Cluster.__new__(cluster.Cluster)
     made._client, made._job = Client(), "job"
-    located = datasets.locate("digits")
+    located = loading.locate("digits")
     for device in ("CPU", "GPU"):
         spec = RunSpec("digits", "relu", 0, device=device)
         task = cluster.Task(spec, located, "", b"", {}, False)

@@ -14,18 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import (
-    activations,
-    api,
-    cli,
-    compare,
-    load_results,
-    register_activation,
-    run_folder,
-    scheduling,
-)
+from benchmark import api, cli, compare, load_results, register_activation
+from benchmark.activations import catalogue
 from benchmark.errors import RequestError
-from benchmark.training import Checkpoint
+from benchmark.execution import workers
+from benchmark.results import run as run_results
+from benchmark.results.run import write_atomic
+from benchmark.training.trainer import Checkpoint
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"dataset": "digits", "limit": 200, "epochs": 2, "seeds": 1}
@@ -136,7 +131,7 @@ def test_slow_runs_start_first(tmp_path, monkeypatch):
         started.extend((task.spec.model, task.spec.seed, task.spec.activation) for task in tasks)
         return iter(())
 
-    monkeypatch.setattr(scheduling.InProcess, "run", run)
+    monkeypatch.setattr(workers.InProcess, "run", run)
     settings = {**SMALL, "seeds": 2, "model": ["mlp", "cnn"]}
     compare(["relu", "selu"], output=tmp_path, jobs=1, **settings)
     wanted = [(m, s, a) for m in ("cnn", "mlp") for s in (0, 1) for a in ("relu", "selu")]
@@ -144,13 +139,13 @@ def test_slow_runs_start_first(tmp_path, monkeypatch):
 
 
 def test_interrupted_run_goes_on_after_its_last_epoch(tmp_path, finished, monkeypatch):
-    saved = run_folder.RunFolder.save_checkpoint
+    saved = run_results.RunFolder.save_checkpoint
 
     def stop(folder, checkpoint):
         saved(folder, checkpoint)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_folder.RunFolder, "save_checkpoint", stop)
+    monkeypatch.setattr(run_results.RunFolder, "save_checkpoint", stop)
     with pytest.raises(KeyboardInterrupt):
         compare(["relu"], output=tmp_path, jobs=1, **SMALL)
     monkeypatch.undo()
@@ -165,7 +160,7 @@ def test_interrupted_run_goes_on_after_its_last_epoch(tmp_path, finished, monkey
 
 
 def test_run_that_crashes_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
-    import benchmark.training as training
+    import benchmark.training.trainer as training
 
     whole = training.train
 
@@ -201,14 +196,14 @@ def test_divergence_is_recorded(tmp_path):
 
 def test_full_disk_on_the_way(finished, monkeypatch, capfd):
     before = histories(finished)
-    write = run_folder.write_atomic
+    write = write_atomic
 
     def full(path, content):
         if "elu-s1" in str(path):
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(run_folder, "write_atomic", full)
+    monkeypatch.setattr(run_results, "write_atomic", full)
     words = "--dataset digits --limit 200 --epochs 2 --seeds 1,2 --activations elu --jobs 1"
     assert cli.main(["compare", *words.split(), "--output", str(finished)]) == 1
     out, err = capfd.readouterr()
@@ -269,7 +264,7 @@ def test_data_folder_from_the_environment(tmp_path, monkeypatch):
 
 def test_checkpoint_of_another_model_is_begun_anew(tmp_path, finished):
     compare(["relu"], output=tmp_path, jobs=1, **SMALL)
-    folder = run_folder.RunFolder(next(tmp_path.glob("runs/*")))
+    folder = run_results.RunFolder(next(tmp_path.glob("runs/*")))
     (folder.path / "run.json").unlink()
     folder.save_checkpoint(Checkpoint([{"epoch": 1}], [np.zeros(3)]))
     compare(["relu"], output=tmp_path, jobs=1, **SMALL)
@@ -292,7 +287,7 @@ def test_report_keeps_the_colour_of_a_users_activation(tmp_path, no_page):
     register_activation("one_more")(lambda x: x)
     compare(["one_more"], output=tmp_path, jobs=1, **SMALL)
     figure = (tmp_path / "figures" / "accuracy.svg").read_bytes()
-    activations._user.clear()
+    catalogue._user.clear()
     api.rebuild(tmp_path)
     assert (tmp_path / "figures" / "accuracy.svg").read_bytes() == figure
 
@@ -451,7 +446,7 @@ def test_run_that_kills_its_workers_is_given_up(tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
     runs = load_results(tmp_path / "out").runs
     assert runs["status"].tolist() == ["failed", "complete"]
-    assert runs["error"].tolist()[0] == f"its worker was lost {scheduling.LOST_WORKERS} times"
+    assert runs["error"].tolist()[0] == f"its worker was lost {workers.LOST_WORKERS} times"
 
 
 def started(words):

@@ -2,9 +2,16 @@ import dataclasses
 
 import pytest
 
-from benchmark import config
-from benchmark.config import RunSpec, expand, request
 from benchmark.errors import RequestError
+from benchmark.training.spec import (
+    CLIP_VALUE,
+    RunSpec,
+    expand,
+    expand_tuned,
+    expand_tuning,
+    request,
+    seed_list,
+)
 
 
 def test_defaults_are_the_articles_protocol():
@@ -17,7 +24,7 @@ def test_defaults_are_the_articles_protocol():
         "holdout",
         "cnn",
     )
-    assert config.CLIP_VALUE == 0.5
+    assert CLIP_VALUE == 0.5
 
 
 @pytest.mark.parametrize(
@@ -99,7 +106,7 @@ def test_run_name_holds_a_hash_of_every_field():
     ("value", "seeds"), [("5", [0, 1, 2, 3, 4]), (2, [0, 1]), ("0,3,7", [0, 3, 7]), ([4, 4], [4])]
 )
 def test_seeds(value, seeds):
-    assert config.seed_list(value) == seeds
+    assert seed_list(value) == seeds
 
 
 @pytest.mark.parametrize(
@@ -139,7 +146,7 @@ def test_tuning_has_the_same_grid_and_budget_for_all():
     wanted = request(
         activations="relu,tanh", seeds=2, epochs=4, tune_learning_rates="1e-2,1e-3", tune_seeds=2
     )
-    specs = config.expand_tuning(wanted, "digits", "abc", "CPU")
+    specs = expand_tuning(wanted, "digits", "abc", "CPU")
     found = [(s.activation, s.learning_rate, s.seed, s.epochs) for s in specs]
     assert sorted(found) == [
         (name, rate, seed, 4)
@@ -147,7 +154,7 @@ def test_tuning_has_the_same_grid_and_budget_for_all():
         for rate in (0.001, 0.01)
         for seed in (1000, 1001)
     ]
-    assert config.expand_tuning(request(), "digits", "abc", "CPU") == []
+    assert expand_tuning(request(), "digits", "abc", "CPU") == []
 
 
 def test_tuned_runs_have_fresh_seeds_and_each_ones_rate():
@@ -159,7 +166,7 @@ def test_tuned_runs_have_fresh_seeds_and_each_ones_rate():
         tune_learning_rates="0.1,0.3",
     )
     chosen = {("relu", "article"): 0.3, ("tanh", "article"): 0.1, ("tanh", "shared"): 0.3}
-    specs = config.expand_tuned(
+    specs = expand_tuned(
         wanted, "digits", "abc", "CPU", lambda s: chosen.get((s.activation, s.initializer))
     )
     assert [(s.activation, s.initializer, s.learning_rate, s.seed) for s in specs] == [

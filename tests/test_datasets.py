@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import datasets, downloads
-from benchmark.datasets import ARRAYS, IDX_FILES, Download, load, locate, split, whereabouts
+from benchmark.data import downloads, loading
+from benchmark.data.loading import ARRAYS, IDX_FILES, Download, load, locate, split, whereabouts
 from benchmark.errors import RequestError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -78,18 +78,18 @@ def places(tmp_path, monkeypatch):
         ("fashion_mnist", FASHION, FASHION_FILES),
     ):
         entry = dataclasses.replace(
-            datasets.CATALOGUE[name],
-            sha256=datasets._hash(arrays),
+            loading.CATALOGUE[name],
+            sha256=loading._hash(arrays),
             n_train=N_TRAIN,
             n_test=N_TEST,
             image_shape=(SIDE, SIDE),
             downloads=tuple(download(*item) for item in files.items()),
         )
-        monkeypatch.setitem(datasets.CATALOGUE, name, entry)
+        monkeypatch.setitem(loading.CATALOGUE, name, entry)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("BENCHMARK_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(datasets, "SYSTEM_FOLDER", str(tmp_path / "system"))
+    monkeypatch.setattr(loading, "SYSTEM_FOLDER", str(tmp_path / "system"))
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/"
@@ -169,13 +169,13 @@ def assert_holds(dataset, arrays):
 
 
 def test_catalogue_order():
-    assert datasets.NAMES == ("mnist", "fashion_mnist", "digits")
-    assert all(entry.name == name for name, entry in datasets.CATALOGUE.items())
+    assert loading.NAMES == ("mnist", "fashion_mnist", "digits")
+    assert all(entry.name == name for name, entry in loading.CATALOGUE.items())
 
 
 def test_no_heavy_import():
     code = (
-        "import sys, benchmark.datasets;"
+        "import sys, benchmark.data.loading;"
         "print({'tensorflow', 'keras', 'sklearn', 'pooch', 'rich', 'pandas'} & set(sys.modules))"
     )
     done = subprocess.run(
@@ -195,7 +195,7 @@ def test_unknown_name_gives_near_ones():
 def test_digits():
     dataset = load(locate("digits"))
     assert (dataset.name, dataset.origin, dataset.path) == ("digits", "scikit-learn", "")
-    assert dataset.sha256 == datasets.CATALOGUE["digits"].sha256
+    assert dataset.sha256 == loading.CATALOGUE["digits"].sha256
     assert (dataset.scale, dataset.classes) == (16.0, 10)
     assert dataset.x_train.shape == (1437, 8, 8, 1)
     assert dataset.x_train.max() == 16
@@ -235,7 +235,7 @@ def test_npz_in_given_folder(places, subfolder):
     for name in ("mnist", "auto"):
         located = locate(name, places / "data")
         path = str(places / "data" / subfolder / "mnist.npz")
-        assert located == datasets.Located("mnist", "given folder", path)
+        assert located == loading.Located("mnist", "given folder", path)
         assert pickle.loads(pickle.dumps(located)) == located
         assert hash(located) is not None
         assert_holds(load(located), MNIST)
@@ -273,7 +273,7 @@ def test_container_does_not_change_the_hash(places):
     write(places / "idx", gzipped_idx(MNIST))
     write(places / "fortran", {"mnist.npz": npz_bytes({k: v.copy("F") for k, v in MNIST.items()})})
     hashes = {load(locate("mnist", places / name)).sha256 for name in ("npz", "idx", "fortran")}
-    assert hashes == {datasets.CATALOGUE["mnist"].sha256}
+    assert hashes == {loading.CATALOGUE["mnist"].sha256}
 
 
 def test_given_folder_is_relative_or_of_the_user(places, monkeypatch):
@@ -475,7 +475,7 @@ def test_download_then_cache(places, server, capsys):
     server.files["mnist.npz"] = NPZ
     located = locate("auto")
     path = places / "cache" / "mnist.npz"
-    assert located == datasets.Located("mnist", "download", str(path))
+    assert located == loading.Located("mnist", "download", str(path))
     assert_holds(load(located), MNIST)
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -598,9 +598,9 @@ def test_name_lookup_that_hangs(places, impatient, monkeypatch):
 
 def test_server_that_is_slow_but_alive(places, server, impatient, monkeypatch):
     content = npz_bytes({**MNIST, "padding": np.random.default_rng(0).bytes(64_000)})
-    entry = datasets.CATALOGUE["mnist"]
+    entry = loading.CATALOGUE["mnist"]
     files = (download("mnist.npz", content),)
-    monkeypatch.setitem(datasets.CATALOGUE, "mnist", dataclasses.replace(entry, downloads=files))
+    monkeypatch.setitem(loading.CATALOGUE, "mnist", dataclasses.replace(entry, downloads=files))
 
     def drip(handler):
         handler.send_response(200)

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from benchmark import drawings, statistics
+from benchmark.plotting import catalogue
+from benchmark.stats import summary
 
 
 def runs(**columns):
@@ -32,15 +33,15 @@ def runs(**columns):
 
 def test_one_setting_has_no_labels():
     one = runs()[lambda frame: frame["purpose"] == "comparison"]
-    assert drawings.varied(one) == []
-    (part,) = drawings.parts(statistics.final_runs(one), [])
+    assert catalogue.varied(one) == []
+    (part,) = catalogue.parts(summary.final_runs(one), [])
     assert (part.labels, part.title) == ((), "CNN on digits")
 
 
 def test_tuned_and_shared_are_two_parts():
-    names = drawings.varied(runs())
+    names = catalogue.varied(runs())
     assert names == ["rates"]
-    found = drawings.parts(statistics.final_runs(runs()), names)
+    found = catalogue.parts(summary.final_runs(runs()), names)
     assert [part.labels for part in found] == [("shared",), ("tuned",)]
     assert found[1].title == "CNN on digits, each at its own learning rate"
 
@@ -49,16 +50,16 @@ def test_choices_are_one_part_whatever_rates_were_tried():
     both = pd.concat([runs(), runs()[lambda f: f["purpose"] == "comparison"]])
     # A second shared rate beside the tuned ones.
     both["learning_rate"] = both["learning_rate"].where(both.index != 2, 0.4)
-    names = drawings.varied(both)
+    names = catalogue.varied(both)
     assert names == ["learning_rate", "rates"]
-    (choices,) = drawings.parts(statistics.tuning(both), names)
+    (choices,) = catalogue.parts(summary.tuning(both), names)
     assert len(choices.rows) == 4
-    labels = [part.labels for part in drawings.parts(statistics.final_runs(both), names)]
+    labels = [part.labels for part in catalogue.parts(summary.final_runs(both), names)]
     assert ("tuned",) in labels
     assert {("0.2", "shared"), ("0.4", "shared")} <= set(labels)
 
 
 def test_a_missing_limit_is_all():
     mixed = pd.concat([runs(limit=50), runs()])
-    found = drawings.parts(statistics.final_runs(mixed), drawings.varied(mixed))
+    found = catalogue.parts(summary.final_runs(mixed), catalogue.varied(mixed))
     assert {part.labels[0] for part in found} == {"50", "all"}

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import event_files
-from benchmark.config import RunSpec
 from benchmark.errors import RequestError
-from benchmark.store import Store
-from benchmark.training import Outcome
+from benchmark.results import tensorboard
+from benchmark.results.folder import Store
+from benchmark.training.spec import RunSpec
+from benchmark.training.trainer import Outcome
 
 pytest.importorskip("tensorboard")
 
@@ -46,7 +46,7 @@ def store(tmp_path):
 
 def written(store):
     history, runs = store.tables()
-    folder = event_files.write(store, runs, history)
+    folder = tensorboard.write(store, runs, history)
     assert folder == store.path / "tensorboard"
     return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
 
@@ -143,7 +143,7 @@ def test_a_failed_run_is_marked_and_an_unfinished_one_is_open(store):
 
 def test_written_again_it_is_the_same(store):
     first = {name: path.read_bytes() for name, path in written(store).items()}
-    assert set(first) == {f"{spec.run}/{event_files._FILE}" for spec in (RELU, ELU)}
+    assert set(first) == {f"{spec.run}/{tensorboard._FILE}" for spec in (RELU, ELU)}
     assert {name: path.read_bytes() for name, path in written(store).items()} == first
 
 
@@ -151,7 +151,7 @@ def test_runs_that_are_no_longer_asked_for_go(store):
     written(store)
     (store.path / "tensorboard" / ELU.run / "mine.txt").touch()
     store.write_tables({RELU.run: RELU}, {})
-    assert set(written(store)) == {f"{RELU.run}/{event_files._FILE}", f"{ELU.run}/mine.txt"}
+    assert set(written(store)) == {f"{RELU.run}/{tensorboard._FILE}", f"{ELU.run}/mine.txt"}
     store.write_tables({ELU.run: ELU}, {})
     written(store)
     assert not (store.path / "tensorboard" / RELU.run).exists()
@@ -193,20 +193,20 @@ def test_without_tensorboard_a_line_says_what_to_install(store, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(RequestError, match=r"--tensorboard needs .*: pip install tensorboard$"):
-        event_files.check()
+        tensorboard.check()
     with pytest.raises(RequestError):
-        event_files.write(store, pd.DataFrame(), pd.DataFrame())
+        tensorboard.write(store, pd.DataFrame(), pd.DataFrame())
 
 
 def test_tensorflow_is_not_loaded(store):
     code = f"""
 import sys
-from benchmark import event_files
-from benchmark.store import Store
+from benchmark.results import tensorboard
+from benchmark.results.folder import Store
 assert "tensorboard" not in sys.modules
 store = Store({str(store.path)!r})
 history, runs = store.tables()
-event_files.write(store, runs, history)
+tensorboard.write(store, runs, history)
 assert "tensorflow" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

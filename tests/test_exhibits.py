@@ -7,9 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmark import exhibits
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, Finding
+from benchmark.experiments.base import FAILS, HOLDS, Finding
+from benchmark.report import sections
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def shown(monkeypatch):
     """What is displayed: (data, metadata)."""
     outputs = []
     monkeypatch.setattr(
-        exhibits,
+        sections,
         "display",
         lambda data, metadata=None, raw=False: outputs.append((data, metadata)),
     )
@@ -33,13 +33,13 @@ def figure():
 
 def test_a_folder_without_results_says_how_to_make_some(tmp_path):
     with pytest.raises(RequestError, match=r"holds no results: make some with `python run_all.py"):
-        exhibits.read(tmp_path)
+        sections.read(tmp_path)
 
 
 def test_a_figure_is_a_small_png_with_a_palette(figure):
-    with Image.open(io.BytesIO(exhibits.png(figure, exhibits.DPI))) as picture:
+    with Image.open(io.BytesIO(sections.png(figure, sections.DPI))) as picture:
         assert (picture.format, picture.mode) == ("PNG", "P")
-        assert picture.size == (2 * exhibits.DPI, exhibits.DPI)
+        assert picture.size == (2 * sections.DPI, sections.DPI)
         # The line is still in its colour.
         assert (0xC0, 0x35, 0x15) in {
             colour for _, colour in picture.convert("RGB").getcolors(maxcolors=256)
@@ -47,7 +47,7 @@ def test_a_figure_is_a_small_png_with_a_palette(figure):
 
 
 def test_a_figure_carries_its_name_alternative_and_caption(shown, figure):
-    exhibits.show_figure(figure, "loss", "Loss falls.", "Loss by epoch.")
+    sections.show_figure(figure, "loss", "Loss falls.", "Loss by epoch.")
     (data, metadata), (caption, about) = shown
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert metadata == {
@@ -60,7 +60,7 @@ def test_a_figure_carries_its_name_alternative_and_caption(shown, figure):
 
 def test_a_table_is_shown_whole(shown):
     text = "long " * 30 + "<end>"
-    exhibits.show_table(pd.DataFrame({"a": [text], "b": [None]}))
+    sections.show_table(pd.DataFrame({"a": [text], "b": [None]}))
     ((data, _),) = shown
     assert f"<td>{text[:-5]}&lt;end&gt;</td>" in data["text/html"]
     assert data["text/plain"] == f"a\tb\n{text}\t–\n"
@@ -72,7 +72,7 @@ def section(*verdicts):
 
 
 def test_alternative_of_an_experiment_says_what_it_found():
-    told = exhibits._experiment_alternative
+    told = sections._experiment_alternative
     assert told(section(HOLDS, FAILS, HOLDS), "figure 1 of 2") == (
         "Vanishing gradients, figure 1 of 2: of 3 claims, 2 hold and 1 does not hold."
     )
@@ -84,12 +84,12 @@ def test_too_few_seeds_are_said_once():
     row = {"activation": "elu", "baseline": "relu", "n_pairs": 1, "verdict": "too few seeds"}
     row |= {"mcnemar_p": None, "note": ""}
     metrics = ("test_accuracy", "test_loss")
-    text = exhibits._differences(pd.DataFrame([{**row, "metric": metric} for metric in metrics]))
+    text = sections._differences(pd.DataFrame([{**row, "metric": metric} for metric in metrics]))
     assert text.count("can show no difference from relu") == 1
 
 
 def test_a_commit_with_changes_is_not_the_whole_truth():
-    assert exhibits._told_commit("abc") == "`abc`"
-    assert exhibits._told_commit("abc+changes") == (
+    assert sections._told_commit("abc") == "`abc`"
+    assert sections._told_commit("abc+changes") == (
         "`abc`, with changes that were not committed: the same numbers are not certain"
     )

@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from benchmark.activations import names, register_activation, resolve
+from benchmark.activations.catalogue import names, register_activation, resolve
+from benchmark.analysis.graph_cost import has_exponential, kept_bytes
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, cost
-from benchmark.graphs import has_exponential, kept_bytes
-from benchmark.plotting import figure_style
-from benchmark.report import looks
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import cost
+from benchmark.plotting.curves import figure_style
+from benchmark.report.build import looks
 
 EXPERIMENT = cost.EXPERIMENT
 

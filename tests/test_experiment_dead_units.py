@@ -6,11 +6,14 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from benchmark import datasets, networks, plotting
-from benchmark.activations import resolve
+from benchmark.activations.catalogue import resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, dead_units
-from benchmark.report import looks
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import dead_units
+from benchmark.plotting import curves
+from benchmark.report.build import looks
+from benchmark.training import stacked
 
 EXPERIMENT = dead_units.EXPERIMENT
 RATES, STEPS, AVOIDED, SOFT, BACK, ACCURACY = range(6)
@@ -21,7 +24,7 @@ def reread(table):
 
 
 def small(activations, rates=(0.1, 1.0), **fields):
-    data = datasets.split(datasets.load(datasets.locate("digits")), limit=300)
+    data = loading.split(loading.load(loading.locate("digits")), limit=300)
     settings = {"learning_rates": list(rates), "epochs": dead_units.STEP_EPOCH + 1}
     entries = tuple(map(resolve, activations))
     return reread(dead_units.measure(Setting(entries, (0,), settings, "digits", data, **fields)))
@@ -77,7 +80,7 @@ def found(table, place):
 
 def network(name, units_off, off=-1e3):
     """Return a network of two hidden layers; units listed as (layer, unit) have that bias."""
-    made = networks.Networks(resolve(name), [4, *[dead_units.UNITS] * 2, 3], [0, 1])
+    made = stacked.Networks(resolve(name), [4, *[dead_units.UNITS] * 2, 3], [0, 1])
     for layer, unit in units_off:
         made.biases[layer][0, 0, unit].assign(off)
     return made
@@ -141,7 +144,7 @@ def test_weights_of_a_dead_unit_stand_still():
     made = network("relu", [(0, 3)])
     before = made.kernels[0].numpy()
     y = np.arange(50) % 3
-    networks.Training(made, X, y, learning_rate=1.0, batch_size=10).epoch()
+    stacked.Training(made, X, y, learning_rate=1.0, batch_size=10).epoch()
     moved = (made.kernels[0].numpy() != before)[0].any(axis=0)
     assert not moved[3]
     assert moved.sum() > dead_units.UNITS / 2
@@ -423,7 +426,7 @@ def test_method_takes_its_numbers_from_the_table():
 
 
 def drawn(table):
-    with plotting.figure_style("dark"):
+    with curves.figure_style("dark"):
         figures = EXPERIMENT.figures(table, looks())
         for figure in figures.values():
             figure.draw_without_rendering()

@@ -7,18 +7,21 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from benchmark import datasets, networks, report
-from benchmark.activations import resolve
+from benchmark.activations.catalogue import resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, exploding
-from benchmark.experiments.exploding import EXPERIMENT
-from benchmark.plotting import figure_style
-from benchmark.training import batch_order
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import exploding
+from benchmark.experiments.studies.exploding import EXPERIMENT
+from benchmark.plotting.curves import figure_style
+from benchmark.report import build
+from benchmark.training import stacked
+from benchmark.training.trainer import batch_order
 
 
 @pytest.fixture(scope="module")
 def data():
-    split = datasets.split(datasets.load(datasets.locate("digits")))
+    split = loading.split(loading.load(loading.locate("digits")))
     return dataclasses.replace(split, x_train=split.x_train[:400], y_train=split.y_train[:400])
 
 
@@ -62,7 +65,7 @@ def test_large_weights_explode_and_clipped_ones_do_not(measured):
 def test_first_step_is_that_of_the_network(measured, data, gain):
     asked = setting(data, ())
     x, y = asked.pixels("train", standardised=True), asked.labels("train")
-    nets = networks.Networks(resolve("relu"), (64, 128, 128, 128, 10), (1,), gain=gain)
+    nets = stacked.Networks(resolve("relu"), (64, 128, 128, 128, 10), (1,), gain=gain)
     batch = batch_order(1, 1, 400)[:128]
     found = nets.gradients(x[batch], y[batch], training=True)
     norms = [np.linalg.norm(gradient) for gradient in found.kernels]
@@ -87,7 +90,7 @@ def test_scaling_a_relu_network_leaves_the_ratio_of_weight_gradients(data):
     x = setting(data, ()).pixels("train", standardised=True)[:1]
     ratios, pre = [], []
     for gain in (4.0, 16.0):
-        nets = networks.Networks(resolve("relu"), (64, 128, 128, 128, 10), (0,), gain=gain)
+        nets = stacked.Networks(resolve("relu"), (64, 128, 128, 128, 10), (0,), gain=gain)
         label = int(np.argmin(nets.forward(x).logits[0, 0]))
         found = nets.gradients(x, np.array([label]))
         ratios.append(np.linalg.norm(found.kernels[0]) / np.linalg.norm(found.kernels[2]))
@@ -256,7 +259,7 @@ def test_method_tells_the_settings_of_the_table(measured):
 
 def draw(table):
     with figure_style("dark"):
-        found = EXPERIMENT.figures(table, report.looks())
+        found = EXPERIMENT.figures(table, build.looks())
         assert set(found) == set(EXPERIMENT.captions)
         for figure in found.values():
             assert isinstance(figure, Figure)

@@ -7,21 +7,23 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from benchmark import datasets, report
-from benchmark.activations import GLOROT, HE, register_activation, resolve
+from benchmark.activations.catalogue import GLOROT, HE, register_activation, resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, gradient_flow
-from benchmark.experiments.gradient_flow import EXPERIMENT
-from benchmark.networks import Networks, Training
-from benchmark.plotting import figure_style
-from benchmark.training import batch_order
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import gradient_flow
+from benchmark.experiments.studies.gradient_flow import EXPERIMENT
+from benchmark.plotting.curves import figure_style
+from benchmark.report import build
+from benchmark.training.stacked import Networks, Training
+from benchmark.training.trainer import batch_order
 
 MEASURED = ("sigmoid", "linear", "prelu", "maxout", "selu")
 
 
 @pytest.fixture(scope="module")
 def data():
-    split = datasets.split(datasets.load(datasets.locate("digits")))
+    split = loading.split(loading.load(loading.locate("digits")))
     return dataclasses.replace(split, x_train=split.x_train[:300], y_train=split.y_train[:300])
 
 
@@ -261,7 +263,7 @@ def test_method_tells_the_settings_of_the_table(measured):
 
 def draw(table):
     with figure_style("light"):
-        looks = {**dict.fromkeys(table.activation, resolve("relu").look), **report.looks()}
+        looks = {**dict.fromkeys(table.activation, resolve("relu").look), **build.looks()}
         found = EXPERIMENT.figures(table, looks)
         assert set(found) == set(EXPERIMENT.captions)
         for figure in found.values():

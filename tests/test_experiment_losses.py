@@ -10,12 +10,26 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from scipy import integrate, optimize, stats
 
-from benchmark import datasets, plotting, report
-from benchmark.activations import resolve
+from benchmark.activations.catalogue import resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
-from benchmark.experiments import losses as experiment
-from benchmark.experiments.losses import ENTROPY, SQUARED
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import losses as losses_studies
+from benchmark.experiments.studies.losses import (
+    ENTROPY,
+    GRID,
+    SQUARED,
+    by_chance,
+    descend,
+    findings,
+    flow_time,
+    gradient,
+    measure,
+    method,
+    network_rate,
+)
+from benchmark.plotting import curves
+from benchmark.report import build
 
 OPTIONS = {"starts": (1.5, 4.0), "epochs": 1, "model": "mlp"}
 
@@ -27,12 +41,12 @@ def stored(table: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def small():
-    data = datasets.split(datasets.load(datasets.locate("digits")))
+    data = loading.split(loading.load(loading.locate("digits")))
     seen = []
     setting = Setting(
         (resolve("tanh"),), (0,), OPTIONS, "digits", data, lambda done, of: seen.append((done, of))
     )
-    table = stored(experiment.measure(setting))
+    table = stored(measure(setting))
     assert seen[-1] == (5, 5)
     return table
 
@@ -62,13 +76,13 @@ def made_table(
                 for step in (0, 5)
             ]
     for loss in (SQUARED, ENTROPY):
-        slopes = experiment.gradient(loss, experiment.GRID)
+        slopes = gradient(loss, GRID)
         if loss == ENTROPY and slope is not None:
             slopes = slope
         rows += [
             {"part": "gradient", "loss": loss, "z": z, "output": 1 / (1 + math.exp(-z)),
              "gradient": height}
-            for z, height in zip(experiment.GRID, slopes)
+            for z, height in zip(losses_studies.GRID, slopes)
         ]  # fmt: skip
     for optimizer, pairs in (("adam", adam), ("sgd", sgd)):
         for seed, arrivals in enumerate(pairs):
@@ -86,7 +100,7 @@ def made_table(
 
 
 def verdicts(table):
-    return [finding.verdict for finding in experiment.findings(table)]
+    return [finding.verdict for finding in losses_studies.findings(table)]
 
 
 @pytest.mark.parametrize("loss", [SQUARED, ENTROPY])
@@ -98,42 +112,42 @@ def test_gradient_is_that_of_the_cost(loss):
         a = tf.sigmoid(w)
         cost = a * a / 2 if loss == SQUARED else -tf.math.log(1 - a)
     expected = tape.gradient(cost, w).numpy()
-    assert experiment.gradient(loss, z) == pytest.approx(expected, rel=1e-9)
+    assert gradient(loss, z) == pytest.approx(expected, rel=1e-9)
 
 
 def test_squared_error_is_steepest_at_two_thirds():
-    found = optimize.minimize_scalar(lambda z: -experiment.gradient(SQUARED, z), bounds=(-5, 5))
+    found = optimize.minimize_scalar(lambda z: -losses_studies.gradient(SQUARED, z), bounds=(-5, 5))
     assert found.x == pytest.approx(math.log(2), abs=1e-4)
     assert -found.fun == pytest.approx(4 / 27)
 
 
 @pytest.mark.parametrize("loss", [SQUARED, ENTROPY])
 def test_flow_time_is_the_integral(loss):
-    expected, _ = integrate.quad(lambda z: 1 / experiment.gradient(loss, z), -0.5, 5.0)
-    assert experiment.flow_time(loss, 5.0, -0.5) == pytest.approx(expected)
+    expected, _ = integrate.quad(lambda z: 1 / losses_studies.gradient(loss, z), -0.5, 5.0)
+    assert flow_time(loss, 5.0, -0.5) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("loss", [SQUARED, ENTROPY])
 def test_small_steps_take_the_time_of_the_flow(loss):
     rate, start = 1e-3, 3.0
     half = 1 / (1 + math.exp(-start)) / 2
-    outputs = experiment.descend(loss, start, rate)
+    outputs = descend(loss, start, rate)
     steps = next(step for step, output in enumerate(outputs) if output <= half)
     last = math.log(half / (1 - half))
-    assert 2 * rate * steps == pytest.approx(experiment.flow_time(loss, start, last), rel=2e-3)
+    assert 2 * rate * steps == pytest.approx(losses_studies.flow_time(loss, start, last), rel=2e-3)
 
 
 def test_a_step_by_hand():
-    outputs = list(itertools.islice(experiment.descend(SQUARED, 1.5, 0.15), 2))
+    outputs = list(itertools.islice(losses_studies.descend(SQUARED, 1.5, 0.15), 2))
     a = 1 / (1 + math.exp(-1.5))
     assert outputs == pytest.approx([a, 1 / (1 + math.exp(-1.5 + 0.3 * a**2 * (1 - a)))])
     # Nielsen's two starts, chapter 3.
     assert outputs[0] == pytest.approx(0.82, abs=5e-3)
-    assert next(experiment.descend(SQUARED, 4.0, 0.15)) == pytest.approx(0.98, abs=5e-3)
+    assert next(losses_studies.descend(SQUARED, 4.0, 0.15)) == pytest.approx(0.98, abs=5e-3)
 
 
 def test_rates_match_at_the_best_start(small):
-    steps = experiment.half_steps(small).loc[1.5]
+    steps = losses_studies.half_steps(small).loc[1.5]
     assert steps[ENTROPY, "matched"] == pytest.approx(steps[SQUARED, "same"], abs=1)
     assert steps[ENTROPY, "same"] < steps[SQUARED, "same"] / 4
 
@@ -145,16 +159,16 @@ def test_rates_of_plain_descent_match_at_equal_probabilities(classes):
     steps = []
     for loss in (ENTROPY, SQUARED):
         with tf.GradientTape() as tape:
-            cost = keras.losses.get(experiment.KERAS_LOSSES[loss])(y, tf.nn.softmax(logits))
-        rate = experiment.network_rate("sgd", loss, classes)
+            cost = keras.losses.get(losses_studies.KERAS_LOSSES[loss])(y, tf.nn.softmax(logits))
+        rate = network_rate("sgd", loss, classes)
         steps.append(rate * tape.gradient(cost, logits).numpy())
     assert steps[0] == pytest.approx(steps[1], abs=1e-7)
 
 
 def test_measured_table(small):
     assert small["part"].value_counts().to_dict() == {
-        "gradient": 2 * len(experiment.GRID),
-        "curve": 2 * 3 * len(experiment.CURVE_STEPS),
+        "gradient": 2 * len(losses_studies.GRID),
+        "curve": 2 * 3 * len(losses_studies.CURVE_STEPS),
         "half": 6,
         "network": 4,
     }
@@ -162,15 +176,15 @@ def test_measured_table(small):
     pairs = itertools.product(("adam", "sgd"), (ENTROPY, SQUARED))
     assert set(zip(network["optimizer"], network["loss"])) == set(pairs)
     assert network["val_accuracy"].between(0, 1).all()
-    assert "1 seed per activation" in experiment.method(small)
-    assert "1 epoch," in experiment.method(small)
+    assert "1 seed per activation" in method(small)
+    assert "1 epoch," in method(small)
     assert len(verdicts(small)) == 5
 
 
 def test_claims_that_hold():
     table = made_table(steps=((47, 10, 47), (2330, 17, 77)))
     assert verdicts(table) == [HOLDS] * 5
-    told = [finding.evidence for finding in experiment.findings(table)]
+    told = [finding.evidence for finding in losses_studies.findings(table)]
     assert "in 2\u202f330, 49.6 times" in told[0]
     assert "77 at the rate matched at 0.82" in told[2]
     assert "80 %: 2.5 against 4.5" in told[3]
@@ -184,13 +198,13 @@ def test_claims_that_fail():
         steps=((47, 100, 100), (40, 100, 100)),
         adam=((4, 2), (0, 2)) * 3,
         sgd=((4, 2), (2, 4)) * 3,
-        slope=-experiment.GRID,
+        slope=-losses_studies.GRID,
     )
     assert verdicts(table) == [FAILS] * 5
 
 
 def test_claims_that_hold_in_part():
-    bent = np.abs(experiment.GRID)
+    bent = np.abs(GRID)
     never = ((0, 0),) * 6
     # Eight wins and two losses: one loss too many for all of the claim.
     most = ((2, 4),) * 8 + ((4, 2),) * 2
@@ -198,7 +212,7 @@ def test_claims_that_hold_in_part():
         steps=((47, 10, 47), (60, 17, 77)), adam=(*most, (2, 4)), sgd=never, slope=bent
     )
     assert verdicts(table) == [IN_PART] * 4 + [UNDECIDED]
-    assert "80 %: none against none" in experiment.findings(table)[4].evidence
+    assert "80 %: none against none" in losses_studies.findings(table)[4].evidence
 
 
 def test_same_epoch_is_no_win():
@@ -208,10 +222,10 @@ def test_same_epoch_is_no_win():
 
 def test_a_majority_that_chance_would_bring_is_none():
     chance = ((2, 4),) * 7 + ((4, 2),) * 5 + ((3, 3),) * 5
-    found = experiment.findings(made_table(adam=chance))[3]
+    found = findings(made_table(adam=chance))[3]
     assert found.verdict == FAILS
     assert "sign test: p = 0.387" in found.evidence
-    few = experiment.findings(made_table(adam=((2, 4),) * 4))[3]
+    few = findings(made_table(adam=((2, 4),) * 4))[3]
     assert few.verdict == UNDECIDED
     assert "So few pairs cannot show who is faster: it takes 5." in few.evidence
 
@@ -222,11 +236,11 @@ def test_by_chance_is_the_sign_test(wins, losses):
         expected = stats.binomtest(wins, wins + losses, alternative="greater").pvalue
     else:
         expected = 1.0
-    assert experiment.by_chance(wins, losses) == pytest.approx(expected)
+    assert by_chance(wins, losses) == pytest.approx(expected)
 
 
 def test_final_accuracy_is_that_of_the_last_epochs():
-    late = experiment.findings(made_table(adam=((2, 0),) * 6))[3].evidence
+    late = losses_studies.findings(made_table(adam=((2, 0),) * 6))[3].evidence
     assert "after the last one: 85.0 % against 60.0 %" in late
 
 
@@ -234,7 +248,7 @@ def test_diverged_runs_are_told():
     table = made_table()
     gone = (table["optimizer"] == "sgd") & (table["seed"] == 1) & (table["loss"] == SQUARED)
     table.loc[gone, "outcome"] = "diverged"
-    adam, sgd = (finding.evidence for finding in experiment.findings(table)[3:])
+    adam, sgd = (finding.evidence for finding in losses_studies.findings(table)[3:])
     assert "Diverged" not in adam
     assert "Diverged: 1 run." in sgd
 
@@ -242,15 +256,15 @@ def test_diverged_runs_are_told():
 def test_one_start():
     table = made_table(steps=((47, 10, 47),))
     assert verdicts(table)[0] == verdicts(table)[2] == UNDECIDED
-    with plotting.figure_style("light"):
-        assert len(experiment.figures(table, report.looks())[""].axes) == 3
+    with curves.figure_style("light"):
+        assert len(losses_studies.figures(table, build.looks())[""].axes) == 3
 
 
 @pytest.mark.parametrize("style", ["light", "dark"])
 def test_figures(small, style):
-    with plotting.figure_style(style):
-        figures = experiment.figures(small, report.looks())
-        assert set(figures) == set(experiment.EXPERIMENT.captions)
+    with curves.figure_style(style):
+        figures = losses_studies.figures(small, build.looks())
+        assert set(figures) == set(losses_studies.EXPERIMENT.captions)
         for figure in figures.values():
             assert isinstance(figure, Figure)
             figure.savefig(io.BytesIO())
@@ -264,7 +278,7 @@ def test_figures(small, style):
     [("starts", "1.5,x"), ("starts", "-1"), ("starts", 20), ("epochs", 0), ("model", "rnn")],
 )
 def test_bad_options(name, bad):
-    option = next(option for option in experiment.EXPERIMENT.options if option.name == name)
+    option = next(option for option in losses_studies.EXPERIMENT.options if option.name == name)
     with pytest.raises(RequestError, match=r"cannot be used|unknown model") as caught:
         option.convert(bad)
     assert "\n" not in str(caught.value)

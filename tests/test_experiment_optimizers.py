@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import datasets, report
-from benchmark.activations import resolve
+from benchmark.activations.catalogue import resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, optimizers
-from benchmark.plotting import figure_style
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import optimizers
+from benchmark.plotting.curves import figure_style
+from benchmark.report import build
 
 LEARNING, TANH, BATCHES = range(3)
 OPTIONS = {option.name: option for option in optimizers.EXPERIMENT.options}
@@ -294,7 +296,7 @@ def test_figures_show_what_the_captions_name(name):
     made["at_edge"] = made.optimizer == "sgd"
     made.loc[made.optimizer == "adam", "learning_rate"] = 0.0003
     with figure_style(name):
-        drawn = optimizers.figures(made, report.looks())
+        drawn = optimizers.figures(made, build.looks())
         for figure in drawn.values():
             figure.canvas.draw()
     assert set(drawn) == set(optimizers.EXPERIMENT.captions)
@@ -308,7 +310,7 @@ def test_figures_show_what_the_captions_name(name):
 
 
 def test_measured_table_repeats_and_is_complete():
-    data = datasets.split(datasets.load(datasets.locate("digits")), limit=160)
+    data = loading.split(loading.load(loading.locate("digits")), limit=160)
     options = {"factors": [0.1, 1.0], "epochs": 2}
     seen = []
     setting = Setting(

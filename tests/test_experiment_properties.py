@@ -8,15 +8,15 @@ from scipy import integrate
 from scipy.stats import norm
 
 from benchmark import register_activation
-from benchmark.activations import SELU_ALPHA, SELU_SCALE, Activation, resolve
-from benchmark.checklist_claims import CLAIMS, SOFTMAX_CLAIM, STEP_CLAIM
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
-from benchmark.experiments.properties import EXPERIMENT
-from benchmark.moments import MomentMap
-from benchmark.plotting import figure_style
-from benchmark.report import looks
-from benchmark.shape import HARD, NO, SOFT, Curve
-from benchmark.store import Store
+from benchmark.activations.catalogue import SELU_ALPHA, SELU_SCALE, Activation, resolve
+from benchmark.analysis.curve import HARD, NO, SOFT, Curve
+from benchmark.analysis.moments import MomentMap
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies._property_claims import CLAIMS, SOFTMAX_CLAIM, STEP_CLAIM
+from benchmark.experiments.studies.properties import EXPERIMENT
+from benchmark.plotting.curves import figure_style
+from benchmark.report.build import looks
+from benchmark.results.folder import Store
 
 MEASURED = (
     "sigmoid relu elu leaky_relu selu gelu gelu_exact tanh silu mish hard_silu relu6 celu"

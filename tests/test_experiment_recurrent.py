@@ -3,12 +3,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import report
-from benchmark.activations import resolve
+from benchmark.activations.catalogue import resolve
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, recurrent
-from benchmark.plotting import figure_style
-from benchmark.recurrent_networks import RecurrentNetworks
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import recurrent
+from benchmark.plotting.curves import figure_style
+from benchmark.report import build
+from benchmark.training.stacked_recurrent import RecurrentNetworks
 
 VANISHES, MITIGATES, LEARNS = range(3)
 OPTIONS = {option.name: option for option in recurrent.EXPERIMENT.options}
@@ -231,7 +232,7 @@ def test_dead_units_and_one_seed_are_told():
 def test_figures_show_every_cell(style):
     made = table()
     with figure_style(style):
-        drawn = recurrent.figures(made, report.looks())
+        drawn = recurrent.figures(made, build.looks())
         for figure in drawn.values():
             figure.canvas.draw()
     assert set(drawn) == set(recurrent.EXPERIMENT.captions)
@@ -246,13 +247,13 @@ def test_figures_show_every_cell(style):
     assert names == ["sigmoid", "tanh", "ReLU (U = 1)", "LSTM", "LSTM (open gate)", "GRU"]
     sigmoid = drawn[""].axes[0].lines[0]
     np.testing.assert_allclose(sigmoid.get_ydata(), [1, 0.2**10, 0.2**20], rtol=1e-9)
-    assert sigmoid.get_color() == report.looks()["sigmoid"].colour
+    assert sigmoid.get_color() == build.looks()["sigmoid"].colour
 
 
 def test_gradients_of_what_was_not_learnt_are_faint():
     made = table(learnt={"tanh": 5})
     with figure_style("light"):
-        axes = recurrent.figures(made, report.looks())[""].axes
+        axes = recurrent.figures(made, build.looks())[""].axes
     place = list(KEPT).index("tanh")
     faint = [[line.get_alpha() < 1 for line in panel.lines] for panel in axes]
     assert faint[:2] == [[False] * len(KEPT)] * 2

@@ -7,11 +7,15 @@ import pytest
 import tensorflow as tf
 from scipy.special import expit
 
-from benchmark import datasets, networks, plotting, slopes
-from benchmark.activations import names, register_activation, resolve
+from benchmark.activations.catalogue import names, register_activation, resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, saturation
-from benchmark.report import looks
+from benchmark.experiments import derivatives
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import saturation
+from benchmark.plotting import curves
+from benchmark.report.build import looks
+from benchmark.training import stacked
 
 EXPERIMENT = saturation.EXPERIMENT
 
@@ -19,7 +23,7 @@ EXPERIMENT = saturation.EXPERIMENT
 def small(activations=("tanh", "relu", "prelu", "maxout"), epochs=1, rates=(0.1,), **fields):
     """Measure two seeds of two hidden layers and read the table back from its file."""
     settings = {"depth": 2, "epochs": epochs, "learning_rates": list(rates)}
-    data = datasets.split(datasets.load(datasets.locate("digits")), limit=200)
+    data = loading.split(loading.load(loading.locate("digits")), limit=200)
     entries = tuple(map(resolve, activations))
     return reread(saturation.measure(Setting(entries, (0, 1), settings, "digits", data, **fields)))
 
@@ -57,15 +61,15 @@ def found(table, place):
     ],
 )
 def test_steepest_agrees_with_known_constants(name, largest):
-    assert slopes.steepest(resolve(name)) == pytest.approx(largest, abs=1e-6)
+    assert derivatives.steepest(resolve(name)) == pytest.approx(largest, abs=1e-6)
 
 
 def test_steepest_at_a_kink_is_right_to_the_width_of_the_grid():
-    assert slopes.steepest(resolve("selu")) == pytest.approx(1.7580993408, rel=1.1e-3)
+    assert derivatives.steepest(resolve("selu")) == pytest.approx(1.7580993408, rel=1.1e-3)
 
 
 def test_hard_saturation_is_told_from_soft():
-    hard = {name for name in names() if slopes.is_hard(resolve(name))}
+    hard = {name for name in names() if derivatives.is_hard(resolve(name))}
     assert hard == {"relu", "relu6", "hard_silu"}
 
 
@@ -83,9 +87,9 @@ def test_hard_saturation_is_told_from_soft():
 def test_slopes_of_a_network_agree_with_closed_forms(name, derivative):
     # Layers with weights or noise compute in float32.
     dtype, close = ("float32", 1e-6) if resolve(name).is_layer else ("float64", 1e-12)
-    made = networks.Networks(resolve(name), [4, 6, 5, 3], [0, 1], gain=4.0, dtype=dtype)
+    made = stacked.Networks(resolve(name), [4, 6, 5, 3], [0, 1], gain=4.0, dtype=dtype)
     x = np.random.default_rng(0).normal(size=(7, 4))
-    steep, outputs, z = slopes.slopes(made, tf.constant(x, dtype))
+    steep, outputs, z = derivatives.slopes(made, tf.constant(x, dtype))
     wanted = x @ made.kernels[0].numpy()
     np.testing.assert_allclose(z[0], wanted, atol=10 * close)
     for layer in range(2):
@@ -94,8 +98,8 @@ def test_slopes_of_a_network_agree_with_closed_forms(name, derivative):
 
 
 def test_slopes_of_maxout_are_those_of_the_steepest_piece():
-    made = networks.Networks(resolve("maxout"), [4, 6, 3], [0])
-    (steep,), (outputs,), (z,) = slopes.slopes(made, tf.ones((7, 4)))
+    made = stacked.Networks(resolve("maxout"), [4, 6, 3], [0])
+    (steep,), (outputs,), (z,) = derivatives.slopes(made, tf.ones((7, 4)))
     assert steep.shape == outputs.shape == (1, 7, 6)
     np.testing.assert_array_equal(steep, 1.0)
     np.testing.assert_array_equal(outputs, z)
@@ -115,9 +119,9 @@ def test_describe_by_hand():
 
 
 def test_only_finite_networks_are_finite():
-    made = networks.Networks(resolve("relu"), [4, 6, 3], [0, 1, 2])
+    made = stacked.Networks(resolve("relu"), [4, 6, 3], [0, 1, 2])
     made.kernels[0][1, 0, 0].assign(np.nan)
-    assert list(slopes.finite(made, np.array([1.0, 1.0, np.inf]))) == [True, False, False]
+    assert list(derivatives.finite(made, np.array([1.0, 1.0, np.inf]))) == [True, False, False]
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 6, 60])
@@ -143,11 +147,11 @@ def test_measured_table_is_tidy_and_a_function_of_its_setting():
 
 
 def test_initial_outputs_agree_with_a_network_computed_by_hand():
-    data = datasets.split(datasets.load(datasets.locate("digits")), limit=200)
+    data = loading.split(loading.load(loading.locate("digits")), limit=200)
     setting = Setting((), (), {}, "digits", data)
     x = setting.pixels("val", standardised=True)[: saturation.IMAGES].astype(float)
     table = small(activations=("tanh",))
-    made = networks.Networks(
+    made = stacked.Networks(
         resolve("tanh"), [64, 64, 64, 10], [1], initializer="lecun_uniform", gain=3**-0.5
     )
     kernels = [kernel.numpy()[0].astype(float) for kernel in made.kernels]
@@ -303,7 +307,7 @@ def test_method_takes_its_numbers_from_the_table():
 
 
 def drawn(table):
-    with plotting.figure_style("light"):
+    with curves.figure_style("light"):
         figures = EXPERIMENT.figures(table, looks())
         for figure in figures.values():
             figure.draw_without_rendering()

@@ -5,20 +5,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import datasets, experiments
-from benchmark.activations import ALPHA_DROPOUT, DROPOUT, GLOROT, HE, LECUN, resolve
+from benchmark.activations.catalogue import ALPHA_DROPOUT, DROPOUT, GLOROT, HE, LECUN, resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import self_normalization as module
-from benchmark.plotting import figure_style
+from benchmark.experiments import base
+from benchmark.experiments.studies import self_normalization
+from benchmark.plotting.curves import figure_style
 
-NONE = module.NONE
+NONE = self_normalization.NONE
 SELU_CELLS = [(LECUN, NONE), *((k, ALPHA_DROPOUT) for k in (LECUN, GLOROT, HE)), (LECUN, DROPOUT)]
 
 
 def path(name, start, gains, dropout=NONE, rate=0.0):
     entry = dataclasses.replace(resolve(name), dropout=dropout)
     mean, variance = (np.array([value], float) for value in start)
-    return module.predicted_path(entry, mean, variance, gains, rate)[:, 0]
+    return self_normalization.predicted_path(entry, mean, variance, gains, rate)[:, 0]
 
 
 def test_selu_has_the_fixed_point_of_its_paper():
@@ -49,53 +50,59 @@ def test_maxout_takes_the_larger_of_two_normal_numbers():
 
 @pytest.mark.parametrize(("kind", "layer"), [(DROPOUT, "Dropout"), (ALPHA_DROPOUT, "AlphaDropout")])
 def test_dropout_does_to_the_moments_what_the_layers_do(kind, layer):
-    from benchmark import layers
+    from benchmark.models import layers as layers_models
 
     x = np.random.default_rng(0).normal(0.4, 1.3, (500, 1000)).astype("float32")
-    seen = np.asarray(getattr(layers, layer)(0.25, seed=1)(x, training=True), float)
-    mean, variance = module.dropped(np.array(0.4), np.array(1.3**2), kind, 0.25)
+    seen = np.asarray(getattr(layers_models, layer)(0.25, seed=1)(x, training=True), float)
+    mean, variance = self_normalization.dropped(np.array(0.4), np.array(1.3**2), kind, 0.25)
     assert seen.mean() == pytest.approx(mean, abs=0.01)
     assert seen.var() == pytest.approx(variance, rel=0.01)
 
 
 def test_alpha_dropout_keeps_zero_and_one_and_plain_dropout_does_not():
     zero, one = np.array(0.0), np.array(1.0)
-    np.testing.assert_allclose(module.dropped(zero, one, ALPHA_DROPOUT, 0.1), [0, 1], atol=1e-12)
-    np.testing.assert_allclose(module.dropped(zero, one, DROPOUT, 0.1), [0, 1 / 0.9])
+    np.testing.assert_allclose(
+        self_normalization.dropped(zero, one, ALPHA_DROPOUT, 0.1), [0, 1], atol=1e-12
+    )
+    np.testing.assert_allclose(self_normalization.dropped(zero, one, DROPOUT, 0.1), [0, 1 / 0.9])
 
 
 def test_the_starts_are_exact():
-    inputs = module.normal_starts((0, 5)).astype(float)
-    assert inputs.shape == (2, len(module.STARTS) * module.EXAMPLES, module.WIDTH)
-    parts = inputs.reshape(2, len(module.STARTS), -1)
+    inputs = self_normalization.normal_starts((0, 5)).astype(float)
+    assert inputs.shape == (
+        2,
+        len(self_normalization.STARTS) * self_normalization.EXAMPLES,
+        self_normalization.WIDTH,
+    )
+    parts = inputs.reshape(2, len(self_normalization.STARTS), -1)
     for seed in range(2):
         found = np.stack([parts[seed].mean(1), parts[seed].var(1)], axis=1)
-        np.testing.assert_allclose(found, module.STARTS, atol=1e-6)
+        np.testing.assert_allclose(found, self_normalization.STARTS, atol=1e-6)
     assert not np.allclose(inputs[0], inputs[1])
 
 
 def test_companies():
-    assert module.cells(resolve("relu")) == [(HE, NONE)]
-    assert module.cells(resolve("tanh")) == [(GLOROT, NONE)]
-    assert module.cells(resolve("selu")) == SELU_CELLS
+    assert self_normalization.cells(resolve("relu")) == [(HE, NONE)]
+    assert self_normalization.cells(resolve("tanh")) == [(GLOROT, NONE)]
+    assert self_normalization.cells(resolve("selu")) == SELU_CELLS
     # Whatever the name: what an entry asks for decides.
     asking = dataclasses.replace(resolve("tanh"), name="mine", dropout=ALPHA_DROPOUT)
-    assert module.cells(asking) == SELU_CELLS
+    assert self_normalization.cells(asking) == SELU_CELLS
 
 
 @pytest.mark.parametrize("depth", [1, 2, 7, 32, 100])
 def test_kept_layers(depth):
-    layers = module.kept_layers(depth)
+    layers = self_normalization.kept_layers(depth)
     assert layers[0] == 0
     assert layers[-1] == depth
     assert (np.diff(layers) > 0).all()
 
 
 def setting(names, depth=3, epochs=1, seeds=(0, 1), progress=lambda done, of: None):
-    data = datasets.split(datasets.load(datasets.locate("digits")))
+    data = loading.split(loading.load(loading.locate("digits")))
     entries = tuple(resolve(name) for name in names)
     options = {"depth": depth, "epochs": epochs}
-    return experiments.Setting(entries, seeds, options, "digits", data, progress)
+    return base.Setting(entries, seeds, options, "digits", data, progress)
 
 
 def reread(table):
@@ -104,14 +111,16 @@ def reread(table):
 
 @pytest.fixture(scope="module")
 def measured():
-    return reread(module.measure(setting(["linear", "selu"])))
+    return reread(self_normalization.measure(setting(["linear", "selu"])))
 
 
 def test_measured_moments_are_those_of_the_layers_outputs(measured):
-    from benchmark import networks
+    from benchmark.training import stacked
 
-    nets = networks.Networks(resolve("linear"), [module.WIDTH] * 4 + [10], [1], initializer=GLOROT)
-    h = module.normal_starts((1,))[0, -module.EXAMPLES :].astype(float)
+    nets = stacked.Networks(
+        resolve("linear"), [self_normalization.WIDTH] * 4 + [10], [1], initializer=GLOROT
+    )
+    h = self_normalization.normal_starts((1,))[0, -self_normalization.EXAMPLES :].astype(float)
     rows = measured[(measured["activation"] == "linear") & (measured["seed"] == 1)]
     rows = rows[rows["start"] == "0.1, 1.5"].set_index("layer")
     for layer in range(1, 4):
@@ -121,14 +130,14 @@ def test_measured_moments_are_those_of_the_layers_outputs(measured):
 
 
 def test_measured_is_near_to_theory(measured):
-    rows = measured[(measured["epoch"] == 0) & (measured["start"] != module.IMAGES)]
+    rows = measured[(measured["epoch"] == 0) & (measured["start"] != self_normalization.IMAGES)]
     assert (rows["mean"] - rows["predicted_mean"]).abs().max() < 0.15
     ratio = rows["variance"] / rows["predicted_variance"]
     assert ratio.between(0.7, 1.4).all()
 
 
 def test_the_table_is_a_function_of_the_setting(measured):
-    again = reread(module.measure(setting(["linear"])))
+    again = reread(self_normalization.measure(setting(["linear"])))
     first = measured[measured["activation"] == "linear"].reset_index(drop=True)
     columns = [name for name in again if name != "dropout_rate"]
     pd.testing.assert_frame_equal(again[columns], first[columns])
@@ -137,9 +146,9 @@ def test_the_table_is_a_function_of_the_setting(measured):
 def test_rows_and_progress():
     calls = []
     asked = setting(["tanh"], depth=1, seeds=(3,), progress=lambda *parts: calls.append(parts))
-    table = module.measure(asked)
+    table = self_normalization.measure(asked)
     assert calls == [(number, 4) for number in range(1, 5)]
-    assert len(table) == (len(module.STARTS) + 2) * 2
+    assert len(table) == (len(self_normalization.STARTS) + 2) * 2
     assert not table.duplicated(["start", "epoch", "seed", "layer"]).any()
     trained = table[table["epoch"] > 0]
     assert trained["val_accuracy"].between(0, 1).all()
@@ -150,11 +159,11 @@ def test_rows_and_progress():
 def test_figures(measured, style):
     looks = {name: resolve(name).look for name in ("linear", "selu")}
     with figure_style(style):
-        both = module.figures(measured, looks)
-        single = module.figures(measured[measured["activation"] == "linear"], looks)
+        both = self_normalization.figures(measured, looks)
+        single = self_normalization.figures(measured[measured["activation"] == "linear"], looks)
     assert list(both) == ["", "company"]
     assert list(single) == [""]
-    assert set(module.EXPERIMENT.captions) == set(both)
+    assert set(self_normalization.EXPERIMENT.captions) == set(both)
     for figure in both.values():
         assert len(figure.axes) == 4
         figure.canvas.draw()
@@ -163,18 +172,20 @@ def test_figures(measured, style):
 
 
 def test_one_seed_and_one_activation_read_right():
-    table = reread(module.measure(setting(["prelu"], depth=1, seeds=(0,))))
-    assert "1 seed" in module.method(table)
-    assert "1 epoch " in module.method(table)
-    verdicts = {finding.verdict for finding in module.findings(table)}
-    assert verdicts == {experiments.UNDECIDED}
+    table = reread(self_normalization.measure(setting(["prelu"], depth=1, seeds=(0,))))
+    assert "1 seed" in self_normalization.method(table)
+    assert "1 epoch " in self_normalization.method(table)
+    verdicts = {finding.verdict for finding in self_normalization.findings(table)}
+    assert verdicts == {base.UNDECIDED}
 
 
 def made(cells):
     """Return a table from {(activation, initializer, dropout): (means and variances by start at
     the last layer, mean and variance after training)}."""
     rows = []
-    starts = {f"{mean:g}, {variance:g}": (mean, variance) for mean, variance in module.STARTS}
+    starts = {
+        f"{mean:g}, {variance:g}": (mean, variance) for mean, variance in self_normalization.STARTS
+    }
     for (name, initializer, dropout), (ends, after) in cells.items():
         shared = {
             **{"activation": name, "initializer": initializer, "dropout": dropout, "depth": 4},
@@ -196,14 +207,14 @@ DRAWN = [(0.01, 1.0 + 0.01 * number) for number in range(5)], (0.05, 1.2)
 # As plain dropout does it: drawn together, at another variance of the domain.
 MOVED = [(0.02, 1.26 + 0.01 * number) for number in range(5)], (0.02, 1.39)
 # In the domain, but where each start was: not drawn.
-KEPT = list(module.STARTS), (0.0, 1.0)
+KEPT = list(self_normalization.STARTS), (0.0, 1.0)
 AWAY = [(0.5, 0.3)] * 5, (0.5, 0.3)
 RELU, TANH = ("relu", HE, NONE), ("tanh", GLOROT, NONE)
 SELU = ("selu", LECUN, NONE)
 
 
 def verdicts(cells):
-    return [finding.verdict for finding in module.findings(made(cells))]
+    return [finding.verdict for finding in self_normalization.findings(made(cells))]
 
 
 def company(whole, glorot, he, plain):
@@ -214,12 +225,12 @@ def company(whole, glorot, he, plain):
 @pytest.mark.parametrize(
     ("cells", "verdict"),
     [
-        ({SELU: DRAWN, RELU: AWAY, TANH: KEPT}, experiments.HOLDS),
-        ({SELU: DRAWN, RELU: AWAY, TANH: DRAWN}, experiments.IN_PART),
-        ({SELU: AWAY, RELU: AWAY}, experiments.FAILS),
-        ({SELU: KEPT, RELU: AWAY}, experiments.FAILS),
-        ({SELU: DRAWN}, experiments.UNDECIDED),
-        ({RELU: DRAWN}, experiments.UNDECIDED),
+        ({SELU: DRAWN, RELU: AWAY, TANH: KEPT}, base.HOLDS),
+        ({SELU: DRAWN, RELU: AWAY, TANH: DRAWN}, base.IN_PART),
+        ({SELU: AWAY, RELU: AWAY}, base.FAILS),
+        ({SELU: KEPT, RELU: AWAY}, base.FAILS),
+        ({SELU: DRAWN}, base.UNDECIDED),
+        ({RELU: DRAWN}, base.UNDECIDED),
     ],
 )
 def test_only_selu(cells, verdict):
@@ -229,11 +240,11 @@ def test_only_selu(cells, verdict):
 @pytest.mark.parametrize(
     ("ends", "verdict"),
     [
-        ((DRAWN, AWAY, AWAY, AWAY), experiments.HOLDS),
-        ((DRAWN, DRAWN, AWAY, AWAY), experiments.IN_PART),
-        ((DRAWN, AWAY, AWAY, MOVED), experiments.IN_PART),
-        ((DRAWN, DRAWN, DRAWN, DRAWN), experiments.FAILS),
-        ((AWAY, AWAY, AWAY, AWAY), experiments.FAILS),
+        ((DRAWN, AWAY, AWAY, AWAY), base.HOLDS),
+        ((DRAWN, DRAWN, AWAY, AWAY), base.IN_PART),
+        ((DRAWN, AWAY, AWAY, MOVED), base.IN_PART),
+        ((DRAWN, DRAWN, DRAWN, DRAWN), base.FAILS),
+        ((AWAY, AWAY, AWAY, AWAY), base.FAILS),
     ],
 )
 def test_company(ends, verdict):
@@ -243,10 +254,10 @@ def test_company(ends, verdict):
 @pytest.mark.parametrize(
     ("cells", "verdict"),
     [
-        ({SELU: DRAWN, RELU: AWAY}, experiments.HOLDS),
-        ({SELU: AWAY, RELU: AWAY}, experiments.FAILS),
-        ({SELU: DRAWN, RELU: DRAWN}, experiments.FAILS),
-        ({RELU: DRAWN, TANH: DRAWN}, experiments.UNDECIDED),
+        ({SELU: DRAWN, RELU: AWAY}, base.HOLDS),
+        ({SELU: AWAY, RELU: AWAY}, base.FAILS),
+        ({SELU: DRAWN, RELU: DRAWN}, base.FAILS),
+        ({RELU: DRAWN, TANH: DRAWN}, base.UNDECIDED),
     ],
 )
 def test_after_training(cells, verdict):
@@ -254,7 +265,9 @@ def test_after_training(cells, verdict):
 
 
 def test_the_evidence_has_the_numbers():
-    texts = [finding.evidence for finding in module.findings(made({SELU: DRAWN, RELU: AWAY}))]
+    texts = [
+        finding.evidence for finding in self_normalization.findings(made({SELU: DRAWN, RELU: AWAY}))
+    ]
     assert "selu is at mean 0.010 and variance 1.00 to 1.04" in texts[0]
     assert "5.71 % remain" in texts[0]
     assert "relu at mean 0.500 and variance 0.300" in texts[0]
@@ -263,14 +276,14 @@ def test_the_evidence_has_the_numbers():
 
 def test_one_domain_for_before_and_after_training():
     held, trained = (
-        module.findings(made(company(DRAWN, AWAY, AWAY, MOVED)))[1],
-        module.findings(made({SELU: MOVED, RELU: AWAY}))[2],
+        self_normalization.findings(made(company(DRAWN, AWAY, AWAY, MOVED)))[1],
+        self_normalization.findings(made({SELU: MOVED, RELU: AWAY}))[2],
     )
     assert "LeCun + plain dropout: mean 0.020 and variance 1.26 to 1.30 (held, though around" in (
         held.evidence
     )
     assert "LeCun + AlphaDropout: mean 0.010 and variance 1.00 to 1.04 (held);" in held.evidence
-    assert trained.verdict == experiments.HOLDS
+    assert trained.verdict == base.HOLDS
 
 
 def test_infinite_numbers_are_said():
@@ -278,7 +291,7 @@ def test_infinite_numbers_are_said():
     last = (table["activation"] == "relu") & (table["layer"] == 4)
     table.loc[last, ["mean", "variance"]] = np.nan
     table.loc[last, "finite"] = False
-    found = module.findings(table)
+    found = self_normalization.findings(table)
     assert "relu at infinite numbers" in found[0].evidence
     assert "last layer at infinite numbers" in found[2].evidence
     assert "nan" not in found[0].evidence + found[2].evidence
@@ -286,7 +299,9 @@ def test_infinite_numbers_are_said():
 
 @pytest.mark.parametrize(("option", "value"), [("depth", "0"), ("depth", "deep"), ("epochs", "-1")])
 def test_bad_options(option, value):
-    convert = next(each for each in module.EXPERIMENT.options if each.name == option).convert
+    convert = next(
+        each for each in self_normalization.EXPERIMENT.options if each.name == option
+    ).convert
     with pytest.raises(RequestError, match=f"{option} '{value}' cannot be used"):
         convert(value)
     assert convert("7") == 7

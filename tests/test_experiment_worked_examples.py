@@ -7,10 +7,11 @@ import tensorflow as tf
 from scipy.special import expit
 from scipy.stats import norm
 
-from benchmark.activations import register_activation, resolve
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting, worked_examples
-from benchmark.plotting import figure_style
-from benchmark.report import looks
+from benchmark.activations.catalogue import register_activation, resolve
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import worked_examples
+from benchmark.plotting.curves import figure_style
+from benchmark.report.build import looks
 
 EXPERIMENT = worked_examples.EXPERIMENT
 

@@ -6,12 +6,14 @@ import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from benchmark import datasets, plotting, report
-from benchmark.activations import register_activation, resolve
+from benchmark.activations.catalogue import register_activation, resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
-from benchmark.experiments import zero_centering as experiment
-from benchmark.networks import Networks
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments.studies import zero_centering
+from benchmark.plotting import curves
+from benchmark.report import build
+from benchmark.training.stacked import Networks
 
 
 def stored(table: pd.DataFrame) -> pd.DataFrame:
@@ -20,9 +22,11 @@ def stored(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(*names, seeds=(0,), epochs=1, data=None):
-    data = data or datasets.split(datasets.load(datasets.locate("digits")))
+    data = data or loading.split(loading.load(loading.locate("digits")))
     entries = tuple(resolve(name) for name in names)
-    return stored(experiment.measure(Setting(entries, seeds, {"epochs": epochs}, "digits", data)))
+    return stored(
+        zero_centering.measure(Setting(entries, seeds, {"epochs": epochs}, "digits", data))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def problem_table(**rows):
                         "path_ratio": ratio, "examples": 100, "close": 0.05,
                     }
                 )  # fmt: skip
-        for moment in experiment.MOMENTS:
+        for moment in zero_centering.MOMENTS:
             for layer in (0, 1):
                 made.append(
                     {
@@ -59,30 +63,30 @@ def problem_table(**rows):
 
 
 def verdicts(table):
-    return [finding.verdict for finding in experiment.findings(table)]
+    return [finding.verdict for finding in zero_centering.findings(table)]
 
 
 def test_all_examples_at_once_follow_the_closed_form():
     inputs = np.random.default_rng(0).normal(0.5, 0.3, (1, 100, 2))
-    rate = experiment.stable_rates(inputs, "all")
-    path = experiment.descend(inputs, None, rate)
+    rate = zero_centering.stable_rates(inputs, "all")
+    path = zero_centering.descend(inputs, None, rate)
     hessian = inputs[0].T @ inputs[0] / 100
     assert rate[0] == pytest.approx(1 / np.linalg.norm(hessian, 2))
     step = np.eye(2) - rate[0] * hessian
-    off = experiment.START - experiment.TARGET
+    off = zero_centering.START - zero_centering.TARGET
     for update in (1, 5, len(path) - 1):
-        expected = experiment.TARGET + np.linalg.matrix_power(step, update) @ off
+        expected = zero_centering.TARGET + np.linalg.matrix_power(step, update) @ off
         assert path[update, 0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_each_update_is_the_gradient_of_its_example():
     inputs = np.random.default_rng(1).normal(0.5, 0.3, (1, 3, 2))
     orders, rate = np.array([[2, 0, 1, 1]]), np.array([0.3])
-    path = experiment.descend(inputs, orders, rate, most=4)[:, 0]
+    path = zero_centering.descend(inputs, orders, rate, most=4)[:, 0]
     for update, example in enumerate(orders[0]):
         weights, h = tf.Variable(path[update]), inputs[0, example]
         with tf.GradientTape() as tape:
-            error = tf.reduce_sum((weights - experiment.TARGET) * h)
+            error = tf.reduce_sum((weights - zero_centering.TARGET) * h)
             cost = error * error / 2
         gradient = tape.gradient(cost, weights).numpy()
         assert path[update + 1] - path[update] == pytest.approx(-0.3 * gradient, abs=1e-12)
@@ -90,7 +94,7 @@ def test_each_update_is_the_gradient_of_its_example():
 
 def test_an_update_never_goes_past_its_own_minimum():
     inputs = np.random.default_rng(2).standard_normal((1, 50, 2))
-    rate = experiment.stable_rates(inputs, "one")[0]
+    rate = zero_centering.stable_rates(inputs, "one")[0]
     steps = rate * np.square(inputs[0]).sum(axis=1)
     assert steps.max() == pytest.approx(1.0)
 
@@ -98,9 +102,9 @@ def test_an_update_never_goes_past_its_own_minimum():
 def test_path_ratio_of_known_paths():
     straight = np.array([[0, 0], [0.5, -0.5], [1, -1]], float)
     corner = np.array([[0, 0], [0, -1], [1, -1]], float)
-    ratios = experiment.path_ratio(np.stack([straight, corner], axis=1))
+    ratios = zero_centering.path_ratio(np.stack([straight, corner], axis=1))
     assert ratios == pytest.approx([1.0, np.sqrt(2)])
-    assert experiment.path_ratio(np.zeros((3, 1, 2))) == pytest.approx([1.0])
+    assert zero_centering.path_ratio(np.zeros((3, 1, 2))) == pytest.approx([1.0])
 
 
 def test_small_rate_limit_of_the_path():
@@ -110,16 +114,16 @@ def test_small_rate_limit_of_the_path():
     h = np.concatenate([z, z[..., ::-1]], axis=1)  # symmetric: (-1, 1) is an eigenvector
     h = 1 / (1 + np.exp(-h))
     orders = np.random.default_rng(4).permutation(8000)[None]
-    path = experiment.descend(h, orders, np.array([0.005]), most=8000)
+    path = zero_centering.descend(h, orders, np.array([0.005]), most=8000)
     difference = np.abs(h[0, :, 0] - h[0, :, 1])
     limit = np.sqrt(2) * (difference * np.linalg.norm(h[0], axis=1)).mean()
     limit /= np.square(difference).mean()
-    assert experiment.path_ratio(path)[0] == pytest.approx(limit, rel=0.1)
+    assert zero_centering.path_ratio(path)[0] == pytest.approx(limit, rel=0.1)
 
 
 def test_signs():
     gradients = np.array([[1.0, -1.0, 0.0, 2.0], [3.0, -2.0, 0.0, -1.0], [0.0, 0.0, 0.0, 1.0]])
-    some, same, agreement = experiment.one_signed(gradients)
+    some, same, agreement = zero_centering.one_signed(gradients)
     assert some.tolist() == [True, True, False, True]
     assert same.tolist() == [True, True, False, False]
     assert agreement == pytest.approx([1.0, 1.0, 0.0, 0.5])
@@ -131,12 +135,12 @@ def test_one_example_is_what_its_own_gradients_say(name):
     # float64, and so small that some of ReLU's neurons get no gradient from an example.
     made = Networks(resolve(name), (4, 3, 3, 2), [0], dtype="float64")
     x, y = rng.standard_normal((1, 6, 4)), rng.integers(0, 2, (1, 6))
-    state = experiment.network_state(made, x, y)[0]
+    state = zero_centering.network_state(made, x, y)[0]
     signs = [[] for _ in state]
     for example in range(6):
         found = made.gradients(x[:, example : example + 1], y[:, example : example + 1])
         for layer, kernel in enumerate(found.kernels):
-            some, same, _ = experiment.one_signed(kernel.numpy()[0])
+            some, same, _ = zero_centering.one_signed(kernel.numpy()[0])
             signs[layer] += same[some].tolist()
     for layer, row in enumerate(state):
         assert row["layer"] == layer
@@ -161,9 +165,9 @@ def test_measured_table(small):
 
 
 def test_functions_get_the_same_inputs():
-    plain = experiment.problem_inputs(resolve("linear"), 3)
-    assert experiment.problem_inputs(resolve("relu"), 3) == pytest.approx(np.maximum(plain, 0))
-    assert (experiment.problem_inputs(resolve("maxout"), 3) >= plain - 1e-6).all()
+    plain = zero_centering.problem_inputs(resolve("linear"), 3)
+    assert zero_centering.problem_inputs(resolve("relu"), 3) == pytest.approx(np.maximum(plain, 0))
+    assert (zero_centering.problem_inputs(resolve("maxout"), 3) >= plain - 1e-6).all()
 
 
 def test_claims_that_hold():
@@ -175,21 +179,21 @@ def test_claims_that_hold():
         selu=((1.3, 1.3), (29, 30), -0.1, 0.0, 0.0),
     )
     assert verdicts(table) == [HOLDS] * 7
-    told = [finding.evidence for finding in experiment.findings(table)]
+    told = [finding.evidence for finding in zero_centering.findings(table)]
     assert "for relu" in told[0]
     assert "3.4 times" in told[2]
     assert "12 updates" in told[3]
-    assert "1 seed," in experiment.method(table)
-    assert "network of 1 hidden layer of" in experiment.method(table)
+    assert "1 seed," in zero_centering.method(table)
+    assert "network of 1 hidden layer of" in zero_centering.method(table)
     assert "100 % of the neurons" in told[0]
     assert "layer: −0.10 at initialization" in told[6]
 
 
 def test_method_says_what_stands_after_plus_minus(small):
-    assert "± stands the standard deviation over the problems" in experiment.method(small)
-    assert "distance is 5 % of" in experiment.method(small)
+    assert "± stands the standard deviation over the problems" in zero_centering.method(small)
+    assert "distance is 5 % of" in zero_centering.method(small)
     alone = problem_table(tanh=((1.3, 1.3), (12, 12), 0.0, 0.0, 0.0))
-    assert "±" not in experiment.method(alone)
+    assert "±" not in zero_centering.method(alone)
 
 
 def test_claims_that_fail():
@@ -221,20 +225,20 @@ def test_missing_functions_and_paths_without_end():
 
     table = measured("nothing")
     assert verdicts(table) == [UNDECIDED] * 7
-    assert experiment.findings(table)[-1].evidence == "The table lacks relu and selu."
+    assert zero_centering.findings(table)[-1].evidence == "The table lacks relu and selu."
     problems = table[table["part"] == "problem"]
     assert not problems["reached"].astype(bool).any()
-    assert (problems["updates"] == experiment.MOST_UPDATES).all()
+    assert (problems["updates"] == zero_centering.MOST_UPDATES).all()
     # Of a table of its own the sentences are about what did not arrive.
     table["activation"] = "sigmoid"
-    assert "did not arrive" in experiment.findings(table)[2].evidence
+    assert "did not arrive" in zero_centering.findings(table)[2].evidence
 
 
 @pytest.mark.parametrize("style", ["light", "dark"])
 def test_figures(small, style):
-    with plotting.figure_style(style):
-        figures = experiment.figures(small, report.looks())
-        assert set(figures) == set(experiment.EXPERIMENT.captions)
+    with curves.figure_style(style):
+        figures = zero_centering.figures(small, build.looks())
+        assert set(figures) == set(zero_centering.EXPERIMENT.captions)
         for figure in figures.values():
             assert isinstance(figure, Figure)
             figure.savefig(io.BytesIO())
@@ -244,7 +248,7 @@ def test_figures(small, style):
 
 
 def test_bad_option():
-    (option,) = experiment.EXPERIMENT.options
+    (option,) = zero_centering.EXPERIMENT.options
     assert option.convert("3") == 3
     with pytest.raises(RequestError, match="'none'"):
         option.convert("none")

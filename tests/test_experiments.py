@@ -16,16 +16,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import cli, datasets, experiments, measuring, report, sections
-from benchmark.activations import register_activation, resolve
+from benchmark import cli
+from benchmark.activations.catalogue import register_activation, resolve
+from benchmark.data import loading
 from benchmark.errors import RequestError
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
+from benchmark.experiments import base, sections
+from benchmark.experiments import measurement as measurement_experiments
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Setting
 from benchmark.lazy import Lazy
-from benchmark.plotting import figure_style
-from benchmark.store import Store
+from benchmark.plotting.curves import figure_style
+from benchmark.report import build
+from benchmark.results.folder import Store
 
 ROOT = Path(__file__).parents[1]
-NAMES = list(experiments.catalogue())
+NAMES = list(base.catalogue())
 # Settings that keep the tests short; an experiment without any is tested at its own.
 SMALL = {
     "cost": {"sizes": "1024"},
@@ -43,11 +47,11 @@ SMALL = {
 
 
 def small_setting(name, activations, seeds=(0,)):
-    made = experiments.resolve(name)
+    made = base.resolve(name)
     known = {option.name: option for option in made.options}
     options = {option.name: option.default for option in made.options}
     options |= {key: known[key].convert(text) for key, text in SMALL.get(name, {}).items()}
-    data = datasets.split(datasets.load(datasets.locate("digits")), limit=400)
+    data = loading.split(loading.load(loading.locate("digits")), limit=400)
     entries = tuple(resolve(activation) for activation in activations)
     pictures = {"dataset": "digits", "data": data} if made.images else {}
     return Setting(entries, seeds if made.seeds else (), options, **pictures)
@@ -55,7 +59,7 @@ def small_setting(name, activations, seeds=(0,)):
 
 def measured(tmp_path, name, activations, seeds=(0,)):
     """The table as a reader has it: through its file."""
-    table = experiments.resolve(name).measure(small_setting(name, activations, seeds))
+    table = base.resolve(name).measure(small_setting(name, activations, seeds))
     Store(tmp_path).write_table("table.csv", table)
     return pd.read_csv(tmp_path / "table.csv")
 
@@ -70,7 +74,7 @@ def plug_in():
 
 
 def check_words_and_pictures(name, table):
-    made = experiments.resolve(name)
+    made = base.resolve(name)
     assert made.method(table).endswith(".")
     findings = made.findings(table)
     assert findings
@@ -81,7 +85,7 @@ def check_words_and_pictures(name, table):
             assert text.endswith(".")
             assert not {"nan", "inf"} & set(re.findall(r"\w+", text))
     with figure_style("light"):
-        figures = made.figures(table, report.all_looks(table, {}))
+        figures = made.figures(table, build.all_looks(table, {}))
         for figure in figures.values():
             figure.canvas.draw()
     assert set(figures) <= set(made.captions)
@@ -90,7 +94,7 @@ def check_words_and_pictures(name, table):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_described(name):
-    made = experiments.resolve(name)
+    made = base.resolve(name)
     assert made.title
     assert made.question.endswith("?")
     assert all(caption.endswith(".") for caption in made.captions.values())
@@ -128,13 +132,13 @@ def test_is_a_function_of_its_setting(name, tmp_path):
 
 
 def test_places_are_those_of_the_report():
-    places = [made.place for made in experiments.catalogue().values()]
+    places = [made.place for made in base.catalogue().values()]
     assert places == sorted(set(places))
 
 
 def test_catalogue_is_light():
     code = (
-        "import sys; from benchmark import experiments; experiments.catalogue();"
+        "import sys; from benchmark.experiments import base; base.catalogue();"
         "print([m for m in ('tensorflow', 'pandas', 'matplotlib', 'scipy') if m in sys.modules])"
     )
     words = [sys.executable, "-c", code]
@@ -153,14 +157,17 @@ def test_pixels_standardised():
 
 
 def wanted(names, **more):
-    request = measuring.request(names, **more)
-    return {spec.experiment: spec for spec in measuring.specs_for(request, "digits", "abc")}
+    request = measurement_experiments.request(names, **more)
+    return {
+        spec.experiment: spec
+        for spec in measurement_experiments.specs_for(request, "digits", "abc")
+    }
 
 
 def test_specs():
     spec = wanted(["worked_examples"])["worked_examples"]
     assert spec.dataset == ""
-    own = experiments.resolve("dead_units").activations
+    own = base.resolve("dead_units").activations
     specs = wanted(None, beside=["mish", "relu"], seeds=2)
     assert list(specs) == NAMES
     assert [name for name, _ in specs["dead_units"].activations] == [*own, "mish"]
@@ -217,7 +224,7 @@ def test_leaves_its_files(finished):
     table = pd.read_csv(finished / "experiments" / "worked_examples.csv")
     assert len(table)
     claims = pd.read_csv(finished / "experiments" / "claims.csv")
-    assert list(claims) == report.CLAIM_COLUMNS
+    assert list(claims) == build.CLAIM_COLUMNS
     assert set(claims["experiment"]) == {"worked_examples"}
     record = json.loads((finished / "experiments" / "worked_examples.json").read_text())
     assert record["status"] == "complete"
@@ -225,7 +232,7 @@ def test_leaves_its_files(finished):
     for ending in ("png", "svg"):
         assert (finished / "figures" / f"worked_examples.{ending}").exists()
     (section,) = sections.sections(Store(finished))
-    assert section.experiment is experiments.resolve("worked_examples")
+    assert section.experiment is base.resolve("worked_examples")
     assert [path.name for path in section.figures] == ["worked_examples.svg"]
 
 
@@ -247,14 +254,14 @@ def test_report_rebuilds(finished, no_page):
 def test_what_counts_as_done(finished, tmp_path):
     spec = wanted(["worked_examples"])["worked_examples"]
     store = Store(finished)
-    assert measuring.finished(store, spec)
+    assert measurement_experiments.finished(store, spec)
     other = wanted(["worked_examples"], activations="tanh")["worked_examples"]
-    assert not measuring.finished(store, other)
+    assert not measurement_experiments.finished(store, other)
     table = finished / "experiments" / "worked_examples.csv"
     kept = table.read_bytes()
     table.write_bytes(kept[:-9])
     try:
-        assert not measuring.finished(store, spec)
+        assert not measurement_experiments.finished(store, spec)
     finally:
         table.write_bytes(kept)
 
@@ -267,12 +274,12 @@ def test_spec_follows_a_plug_in(tmp_path):
 
 
 def measurement(tmp_path, spec, style="light"):
-    return measuring.Measurement(spec, None, str(tmp_path), b"", {}, False, style)
+    return measurement_experiments.Measurement(spec, None, str(tmp_path), b"", {}, False, style)
 
 
 def test_failure_keeps_the_earlier_table(finished, monkeypatch, tmp_path):
     before = files(finished)
-    made = experiments.resolve("worked_examples")
+    made = base.resolve("worked_examples")
     spec = wanted(["worked_examples"], activations="tanh")["worked_examples"]
     task = measurement(finished, spec)
 
@@ -280,8 +287,8 @@ def test_failure_keeps_the_earlier_table(finished, monkeypatch, tmp_path):
         raise ArithmeticError("on purpose")
 
     broken = {**vars(made), "measure": breaks}
-    monkeypatch.setattr(experiments, "resolve", lambda name: experiments.Experiment(**broken))
-    monkeypatch.setattr(measuring.plugins, "unpack", lambda entries: [])
+    monkeypatch.setattr(base, "resolve", lambda name: base.Experiment(**broken))
+    monkeypatch.setattr(measurement_experiments.plugins, "unpack", lambda entries: [])
     record = task.execute(lambda event: None)
     assert record["status"] == "failed"
     assert record["error"] == "ArithmeticError: on purpose"
@@ -334,18 +341,18 @@ def test_killed_job_goes_on_with_the_next_experiment(tmp_path):
 
 @pytest.mark.slow
 def test_run_all_does_everything(tmp_path, monkeypatch, capfd):
-    few = {name: experiments.resolve(name) for name in ("worked_examples", "gradient_flow")}
-    small = experiments.Option("depths", [1], lambda value: value, "small")
+    few = {name: base.resolve(name) for name in ("worked_examples", "gradient_flow")}
+    small = base.Option("depths", [1], lambda value: value, "small")
     rest = few["gradient_flow"].options[1:]
     few["gradient_flow"] = dataclasses.replace(few["gradient_flow"], options=(small, *rest))
-    monkeypatch.setattr(experiments, "catalogue", lambda: few)
+    monkeypatch.setattr(base, "catalogue", lambda: few)
     words = "--dataset digits --limit 100 --epochs 1 --seeds 1 --activations relu,mish"
     assert cli.run_all([*words.split(), "--output", str(tmp_path)]) == 0
     out = capfd.readouterr().out
     assert "2 of 2 runs" in out
     assert "2 of 2 experiments" in out
     flow = pd.read_csv(tmp_path / "experiments" / "gradient_flow.csv")
-    assert list(flow["activation"].unique()) == [*experiments.SIX_AND_TANH, "mish"]
+    assert list(flow["activation"].unique()) == [*base.SIX_AND_TANH, "mish"]
     page = html.unescape((tmp_path / "report.html").read_text())
     shown = len(list((tmp_path / "figures").glob("*.svg")))
     assert shown > 2 + len(few["gradient_flow"].captions)
@@ -362,7 +369,7 @@ def test_each_experiment_converts_its_own_option():
 
 def test_options_of_python_users():
     with pytest.raises(RequestError, match="did you mean activations"):
-        measuring.request("cost", options={"activation": "relu"})
+        measurement_experiments.request("cost", options={"activation": "relu"})
 
 
 @pytest.fixture

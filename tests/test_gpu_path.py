@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import datasets, training
-from benchmark.activations import resolve
-from benchmark.config import RunSpec
-from benchmark.models import build_cnn
-from benchmark.training import Checkpoint, Trainer, batch_order, train
+from benchmark.activations.catalogue import resolve
+from benchmark.data import loading
+from benchmark.models.networks import build_cnn
+from benchmark.training import trainer as trainer_training
+from benchmark.training.spec import RunSpec
+from benchmark.training.trainer import Checkpoint, Trainer, batch_order, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,11 +22,11 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def few():
     """150 training images of digits, 40 for validation and 50 for the test."""
-    data = datasets.split(datasets.load(datasets.locate("digits")))
+    data = loading.split(loading.load(loading.locate("digits")))
     x, y = data.x_train, data.y_train
     parts = ((0, 150), (150, 190), (190, 240))
     arrays = [array[first:last] for first, last in parts for array in (x, y)]
-    return datasets.Split(*arrays, data.scale, data.classes)
+    return loading.Split(*arrays, data.scale, data.classes)
 
 
 def spec(activation="relu", **settings):
@@ -36,11 +37,11 @@ def spec(activation="relu", **settings):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["relu", "gelu", "prelu"])
 def test_whole_steps_compiled_as_one_program_agree_with_the_processor(few, name, monkeypatch):
-    built = training.BUILDERS["cnn"]
-    monkeypatch.setattr(training, "_kept", {})
+    built = trainer_training.BUILDERS["cnn"]
+    monkeypatch.setattr(trainer_training, "_kept", {})
     # Compiled noise is drawn otherwise: without dropout the numbers are comparable.
     without = lambda *arguments: built(*arguments, dropout=False)  # noqa: E731
-    monkeypatch.setitem(training.BUILDERS, "cnn", without)
+    monkeypatch.setitem(trainer_training.BUILDERS, "cnn", without)
     ours = train(spec(name), resolve(name), few)
     plain = train(spec(name, device="CPU"), resolve(name), few)
     for a, b in zip(ours.rows, plain.rows, strict=True):
@@ -52,7 +53,7 @@ def test_whole_steps_compiled_as_one_program_agree_with_the_processor(few, name,
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_precision_trains_resumes_and_repeats(few, precision, monkeypatch):
-    monkeypatch.setattr(training, "_kept", {})
+    monkeypatch.setattr(trainer_training, "_kept", {})
     settings, kept = spec("selu", precision=precision, epochs=3), []
     whole = train(
         settings,
@@ -61,7 +62,7 @@ def test_precision_trains_resumes_and_repeats(few, precision, monkeypatch):
         on_epoch=lambda state: kept.append(Checkpoint(list(state.rows), state.arrays)),
     )
     assert whole.rows[-1]["loss"] < whole.rows[0]["loss"]
-    (trained,) = training._kept.values()
+    (trained,) = trainer_training._kept.values()
     dtypes = {layer.compute_dtype for layer in trained.trainer.model.layers[:-1]}
     assert dtypes == {precision.removeprefix("mixed_")}
     assert trained.trainer.model.layers[-1].compute_dtype == "float32"
@@ -72,7 +73,7 @@ def test_precision_trains_resumes_and_repeats(few, precision, monkeypatch):
 @pytest.mark.slow
 def test_a_chunk_of_steps_is_one_call(few, monkeypatch):
     trainer = Trainer(spec(), build_cnn(resolve("relu"), (8, 8, 1)), few)
-    monkeypatch.setattr(training, "CHUNK", 3)
+    monkeypatch.setattr(trainer_training, "CHUNK", 3)
     calls = []
     train_chunk = trainer._train
     monkeypatch.setattr(

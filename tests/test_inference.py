@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark import inference
+from benchmark.stats import intervals
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def draw(seed=0):
 def test_small_samples_have_students_interval():
     values = draw().normal(size=7)
     expected = stats.t.interval(0.9, 6, loc=values.mean(), scale=stats.sem(values))
-    np.testing.assert_allclose(inference.mean_interval(values, 0.9), expected, rtol=1e-12)
+    np.testing.assert_allclose(intervals.mean_interval(values, 0.9), expected, rtol=1e-12)
 
 
 def bootstrap_t(values, resamples):
@@ -35,8 +35,8 @@ def bootstrap_t(values, resamples):
 
 def test_large_samples_have_a_bootstrapped_interval():
     values = np.sort(draw(1).exponential(size=25))
-    low, high = inference.mean_interval(values)
-    counts = np.round(25 * inference._resamples(25).T).astype(int)
+    low, high = intervals.mean_interval(values)
+    counts = np.round(25 * intervals._resamples(25).T).astype(int)
     same = bootstrap_t(values, (np.repeat(values, each) for each in counts))
     np.testing.assert_allclose([low, high], same, atol=0.005 * (high - low))
     others = bootstrap_t(values, draw(2).choice(values, (4000, 25)))
@@ -48,21 +48,21 @@ def test_large_samples_have_a_bootstrapped_interval():
 def test_the_bootstrap_starts_at_twenty(n):
     values = draw(3).exponential(size=n)
     student = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
-    assert np.allclose(inference.mean_interval(values), student) == (n < 20)
+    assert np.allclose(intervals.mean_interval(values), student) == (n < 20)
 
 
 def test_resamples_without_spread_leave_students_interval():
     values = np.eye(20)[0]
     student = stats.t.interval(0.95, 19, loc=values.mean(), scale=stats.sem(values))
-    np.testing.assert_allclose(inference.mean_interval(values), student, rtol=1e-12)
+    np.testing.assert_allclose(intervals.mean_interval(values), student, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n", [6, 30])
 def test_order_and_company_do_not_matter(n):
     values = draw().lognormal(size=n)
-    alone = inference.estimates(values)
-    shuffled = inference.estimates(draw(5).permutation(values))
-    among = inference.estimates([draw(6).normal(size=n + 2), [*values, np.nan, np.nan]])
+    alone = intervals.estimates(values)
+    shuffled = intervals.estimates(draw(5).permutation(values))
+    among = intervals.estimates([draw(6).normal(size=n + 2), [*values, np.nan, np.nan]])
     for one, same, other in zip(alone, shuffled, among):
         assert one == same
         np.testing.assert_allclose(other[1], one, rtol=1e-12)
@@ -71,19 +71,19 @@ def test_order_and_company_do_not_matter(n):
 @pytest.mark.parametrize("n", [6, 30])
 def test_turned_signs_turn_the_interval(n):
     values = draw().lognormal(size=n)
-    low, high = inference.mean_interval(values)
-    np.testing.assert_allclose(inference.mean_interval(-values), [-high, -low], rtol=1e-9)
+    low, high = intervals.mean_interval(values)
+    np.testing.assert_allclose(intervals.mean_interval(-values), [-high, -low], rtol=1e-9)
 
 
 def test_equal_values_have_no_spread():
-    found = inference.estimates([0.1] * 3)
+    found = intervals.estimates([0.1] * 3)
     assert (found.mean, found.std, found.ci_low, found.ci_high) == (0.1, 0.0, 0.1, 0.1)
-    assert inference.mean_interval([0.1] * 30) == (0.1, 0.1)
+    assert intervals.mean_interval([0.1] * 30) == (0.1, 0.1)
 
 
 def test_estimates_agree_with_numpy():
     values = draw().normal(size=(4, 9))
-    found = inference.estimates(values)
+    found = intervals.estimates(values)
     np.testing.assert_allclose(found.mean, values.mean(axis=1), rtol=1e-12)
     np.testing.assert_allclose(found.std, values.std(axis=1, ddof=1), rtol=1e-12)
     np.testing.assert_array_equal(found.median, np.median(values, axis=1))
@@ -92,20 +92,20 @@ def test_estimates_agree_with_numpy():
 
 def test_too_little_to_estimate():
     for values in ([], [np.nan]):
-        found = inference.estimates(values)
+        found = intervals.estimates(values)
         assert found.n == 0
         assert np.isnan(found[1:]).all()
-    single = inference.estimates([3.0, np.nan])
+    single = intervals.estimates([3.0, np.nan])
     assert (single.n, single.mean, single.median, single.iqm) == (1, 3, 3, 3)
     assert np.isnan([single.std, single.ci_low, single.ci_high]).all()
-    infinite = inference.estimates([1.0, 2.0, np.inf])
+    infinite = intervals.estimates([1.0, 2.0, np.inf])
     assert (infinite.mean, infinite.median) == (np.inf, 2)
     assert np.isnan([infinite.std, infinite.ci_low, infinite.ci_high]).all()
 
 
 def test_median_may_be_infinite():
     samples = [[1, np.inf, np.inf], [1, 2, np.inf], [1, np.inf, np.nan]]
-    assert inference.median(samples).tolist() == [np.inf, 2, np.inf]
+    assert intervals.median(samples).tolist() == [np.inf, 2, np.inf]
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_median_may_be_infinite():
     ],
 )
 def test_interquartile_mean_by_hand(values, expected):
-    assert inference.interquartile_mean(values) == pytest.approx(expected, rel=1e-12)
+    assert intervals.interquartile_mean(values) == pytest.approx(expected, rel=1e-12)
 
 
 def test_interquartile_mean_agrees_with_scipy_where_quarters_are_whole():
     values = draw().normal(size=12)
     expected = stats.trim_mean(values, 0.25)
-    assert inference.interquartile_mean(values) == pytest.approx(expected, rel=1e-12)
+    assert intervals.interquartile_mean(values) == pytest.approx(expected, rel=1e-12)
 
 
 # What the interval reaches; the exponential distribution's skewness is 2.
@@ -143,7 +143,7 @@ def test_interquartile_mean_agrees_with_scipy_where_quarters_are_whole():
 )
 def test_coverage(law, n, least, most):
     samples = getattr(draw(n), law)(size=(1000, n))
-    low, high = inference.mean_interval(samples)
+    low, high = intervals.mean_interval(samples)
     truth = {"normal": 0.0, "exponential": 1.0}[law]
     covered = np.mean((low <= truth) & (truth <= high))
     assert least <= covered <= most
@@ -152,13 +152,13 @@ def test_coverage(law, n, least, most):
 def test_equal_up_to_rounding_is_equal():
     a = np.array([350, 2, 0.1 + 0.2, np.inf, 5]) / [360, 360, 1, 1, 1]
     b = np.array([349, 1, 0.3, np.inf, np.nan]) / [360, 360, 1, 1, 1]
-    found = inference.differences(a, b)
+    found = intervals.differences(a, b)
     assert found[0] != found[1], "rounding errors are the point here"
     assert found[2:4].tolist() == [0, 0]
     assert np.isnan(found[4])
-    assert inference.signed_ranks(found).tolist() == [1.5, 1.5, 0, 0, 0]
+    assert intervals.signed_ranks(found).tolist() == [1.5, 1.5, 0, 0, 0]
     # Small real differences stay.
-    assert inference.differences(2.0000001, 2.0) == pytest.approx(1e-7)
+    assert intervals.differences(2.0000001, 2.0) == pytest.approx(1e-7)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_equal_up_to_rounding_is_equal():
     ],
 )
 def test_signed_ranks_by_hand(values, expected):
-    assert inference.signed_ranks(values).tolist() == expected
-    rows = inference.signed_ranks([values, values[::-1]])
+    assert intervals.signed_ranks(values).tolist() == expected
+    rows = intervals.signed_ranks([values, values[::-1]])
     assert rows.tolist() == [expected, expected[::-1]]
 
 
@@ -194,19 +194,19 @@ def test_signed_ranks_by_hand(values, expected):
     ],
 )
 def test_signed_rank_test_by_hand(differences, expected):
-    assert inference.wilcoxon_exact(differences) == pytest.approx(expected, rel=1e-12)
+    assert intervals.wilcoxon_exact(differences) == pytest.approx(expected, rel=1e-12)
 
 
 def test_signed_rank_test_of_nothing():
-    assert np.isnan(inference.wilcoxon_exact([]))
-    assert np.isnan(inference.wilcoxon_exact([np.nan, np.nan]))
+    assert np.isnan(intervals.wilcoxon_exact([]))
+    assert np.isnan(intervals.wilcoxon_exact([np.nan, np.nan]))
 
 
 @pytest.mark.parametrize("n", [3, 6, 10, 25, 50])
 def test_signed_rank_test_agrees_with_scipy_without_ties(n):
     rows = draw(n).normal(0.3, 1, size=(20, n))
     expected = [stats.wilcoxon(row, method="exact").pvalue for row in rows]
-    np.testing.assert_allclose(inference.wilcoxon_exact(rows), expected, rtol=1e-9)
+    np.testing.assert_allclose(intervals.wilcoxon_exact(rows), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("n", [4, 7, 10])
@@ -215,7 +215,7 @@ def test_signed_rank_test_agrees_with_all_permutations_with_ties(n):
     method = stats.PermutationMethod(n_resamples=np.inf)
     for row in rows:
         expected = stats.wilcoxon(row[row != 0], method=method).pvalue
-        assert inference.wilcoxon_exact(row) == pytest.approx(expected, rel=1e-12)
+        assert intervals.wilcoxon_exact(row) == pytest.approx(expected, rel=1e-12)
 
 
 def test_signed_rank_test_counts_all_signs():
@@ -224,15 +224,15 @@ def test_signed_rank_test_counts_all_signs():
     signs = np.array(list(itertools.product([0, 1], repeat=len(ranks))))
     sums, observed = signs @ ranks, ranks[differences > 0].sum()
     tails = (sums <= observed).mean(), (sums >= observed).mean()
-    assert inference.wilcoxon_exact(differences) == pytest.approx(2 * min(tails), rel=1e-12)
+    assert intervals.wilcoxon_exact(differences) == pytest.approx(2 * min(tails), rel=1e-12)
 
 
 def test_signed_rank_test_of_many_pairs():
     differences = draw().normal(0.2, 1, size=150)
     expected = stats.wilcoxon(differences, method="approx").pvalue
-    assert inference.wilcoxon_exact(differences) == pytest.approx(expected, rel=1e-12)
+    assert intervals.wilcoxon_exact(differences) == pytest.approx(expected, rel=1e-12)
     exact = stats.wilcoxon(differences[:100], method="exact").pvalue
-    assert inference.wilcoxon_exact(differences[:100]) == pytest.approx(exact, rel=1e-9)
+    assert intervals.wilcoxon_exact(differences[:100]) == pytest.approx(exact, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -245,30 +245,30 @@ def test_signed_rank_test_of_many_pairs():
     ],
 )
 def test_holm_by_hand(p_values, expected):
-    np.testing.assert_allclose(inference.holm(p_values), expected, rtol=1e-12)
+    np.testing.assert_allclose(intervals.holm(p_values), expected, rtol=1e-12)
 
 
 def test_smallest_adjusted_bounds_what_holm_gives():
-    assert inference.smallest_adjusted([8] * 5).tolist() == [5 * 2 / 256] * 5
+    assert intervals.smallest_adjusted([8] * 5).tolist() == [5 * 2 / 256] * 5
     # Four tests of 12 pairs may all come before the one of 7.
-    found = inference.smallest_adjusted([12, 12, 12, 12, 7])
+    found = intervals.smallest_adjusted([12, 12, 12, 12, 7])
     assert found[-1] == 2 / 128
-    assert inference.smallest_adjusted([0, 6]).tolist() == [1, 2 / 64]
+    assert intervals.smallest_adjusted([0, 6]).tolist() == [1, 2 / 64]
     draw = np.random.default_rng(3)
     for _ in range(200):
         n = draw.integers(1, 12, size=6)
-        p = np.array([inference.wilcoxon_exact(draw.normal(1, 1, k)) for k in n])
-        assert (inference.holm(p) >= inference.smallest_adjusted(n) - 1e-15).all()
+        p = np.array([intervals.wilcoxon_exact(draw.normal(1, 1, k)) for k in n])
+        assert (intervals.holm(p) >= intervals.smallest_adjusted(n) - 1e-15).all()
 
 
 def test_smallest_p():
-    assert inference.smallest_p(8, 5) == 5 * 2 / 256
-    assert inference.smallest_p([5, 6], 1).tolist() == [2 / 32, 2 / 64]
-    assert inference.smallest_p([0, 1], 3).tolist() == [1, 1]
-    assert inference.smallest_p(0, 0) == 1
+    assert intervals.smallest_p(8, 5) == 5 * 2 / 256
+    assert intervals.smallest_p([5, 6], 1).tolist() == [2 / 32, 2 / 64]
+    assert intervals.smallest_p([0, 1], 3).tolist() == [1, 1]
+    assert intervals.smallest_p(0, 0) == 1
     for n in (3, 6, 9):
-        alike = inference.wilcoxon_exact(np.tile(np.arange(1, n + 1), (4, 1)))
-        assert inference.holm(alike)[0] == inference.smallest_p(n, 4)
+        alike = intervals.wilcoxon_exact(np.tile(np.arange(1, n + 1), (4, 1)))
+        assert intervals.holm(alike)[0] == intervals.smallest_p(n, 4)
 
 
 # Newcombe 1998, Two-sided confidence intervals for the single proportion, table I, method 3.
@@ -283,36 +283,36 @@ def test_smallest_p():
 )
 def test_interval_of_the_probability_of_improvement(wins, n, low, high):
     a = np.where(np.arange(n) < wins, 1.0, -1.0)
-    share, *interval = inference.probability_of_improvement(a, np.zeros(n))
+    share, *interval = intervals.probability_of_improvement(a, np.zeros(n))
     assert share == pytest.approx(wins / n)
     np.testing.assert_allclose(interval, [low, high], atol=5e-5)
 
 
 def test_ties_count_half_and_missing_values_not():
-    share, low, high = inference.probability_of_improvement(
+    share, low, high = intervals.probability_of_improvement(
         [1, 2, 3, np.nan, 5], [0, 2, 4, 1, np.nan]
     )
     assert share == 0.5
     assert low + high == pytest.approx(1)
-    assert np.isnan(inference.probability_of_improvement([np.nan], [1])[0])
+    assert np.isnan(intervals.probability_of_improvement([np.nan], [1])[0])
 
 
 @pytest.mark.parametrize(("a", "b"), [(0, 0), (5, 0), (3, 9), (9, 3), (4, 4), (77, 41)])
 def test_mcnemar_agrees_with_scipy(a, b):
     expected = stats.binomtest(a, a + b).pvalue if a + b else 1.0
-    assert inference.mcnemar_exact(a, b) == pytest.approx(expected, rel=1e-9)
+    assert intervals.mcnemar_exact(a, b) == pytest.approx(expected, rel=1e-9)
 
 
 def test_sampling_error():
-    assert inference.sampling_error(0.9, 360) == pytest.approx(math.sqrt(0.9 * 0.1 / 360))
-    assert inference.sampling_error([1.0, 0.5], [100, 100]).tolist() == [0, 0.05]
+    assert intervals.sampling_error(0.9, 360) == pytest.approx(math.sqrt(0.9 * 0.1 / 360))
+    assert intervals.sampling_error([1.0, 0.5], [100, 100]).tolist() == [0, 0.05]
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_friedman_agrees_with_scipy(ties):
     scores = draw().normal(size=(8, 5)) + np.arange(5) / 3
     scores = scores.round(0 if ties else 9)
-    ranking = inference.friedman_and_critical_difference(scores)
+    ranking = intervals.friedman_and_critical_difference(scores)
     expected = stats.friedmanchisquare(*scores.T)
     assert ranking.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     np.testing.assert_allclose(ranking.mean_ranks, stats.rankdata(-scores, axis=1).mean(axis=0))
@@ -320,20 +320,20 @@ def test_friedman_agrees_with_scipy(ties):
 
 def test_ranking_of_too_little():
     for scores in (np.ones((0, 3)), np.ones((1, 3)), np.ones((4, 1))):
-        ranking = inference.friedman_and_critical_difference(scores)
+        ranking = intervals.friedman_and_critical_difference(scores)
         assert len(ranking.mean_ranks) == scores.shape[1]
         assert np.isnan([ranking.p_value, ranking.critical_difference]).all()
-    assert inference.friedman_and_critical_difference(np.ones((4, 3))).p_value == 1
+    assert intervals.friedman_and_critical_difference(np.ones((4, 3))).p_value == 1
 
 
 # Demšar 2006, table 5(a), k = 2 to 10.
 def test_nemenyi_quantiles():
     published = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]
-    found = [inference.nemenyi_quantile(k) for k in range(2, 11)]
+    found = [intervals.nemenyi_quantile(k) for k in range(2, 11)]
     np.testing.assert_allclose(found, published, atol=1.1e-3)
 
 
 def test_critical_difference_of_demsars_example():
     # Section 3.2.2: four algorithms on fourteen data sets.
-    ranking = inference.friedman_and_critical_difference(draw().normal(size=(14, 4)))
+    ranking = intervals.friedman_and_critical_difference(draw().normal(size=(14, 4)))
     assert ranking.critical_difference == pytest.approx(1.25, abs=0.005)

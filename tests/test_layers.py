@@ -4,10 +4,11 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from benchmark import kernels, layers
-from benchmark.activations import SELU_ALPHA, SELU_SCALE, names, resolve
-from benchmark.kernels import fused
-from benchmark.training import compiled
+from benchmark.activations import kernels
+from benchmark.activations.catalogue import SELU_ALPHA, SELU_SCALE, names, resolve
+from benchmark.activations.kernels import fused
+from benchmark.models import layers
+from benchmark.training.trainer import compiled
 from tests.test_activations import CLOSED, LEFT, RIGHT, error, grid
 
 COMPOSITE = [n for n in names() if not (resolve(n).native or resolve(n).is_layer)]

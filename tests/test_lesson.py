@@ -8,7 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from benchmark import activations, experiments
+from benchmark.activations import catalogue
+from benchmark.experiments import base
 
 LESSON = Path(__file__).parents[1] / "notebooks" / "activation_functions.ipynb"
 MOST_BYTES, MOST_SECONDS = 1_500_000, 180
@@ -49,7 +50,7 @@ class TestContent:
         drawn = set(re.findall(r'"(\w+)"', "".join(re.findall(r"^draw\((.+)\)$", code, re.M))))
         drawn.add("maxout")  # of two numbers: it has a cell of its own
         checked = named(lesson, "check-formulas").source
-        for name in activations.names():
+        for name in catalogue.names():
             assert f"`{name}`" in told, name
             assert name in drawn, name
             assert f'"{name}": (' in checked or name == "maxout", name
@@ -57,15 +58,15 @@ class TestContent:
 
     def test_every_experiment_is_shown_with_its_claims(self, lesson):
         measured = re.findall(r'^measured\("(\w+)"', text(lesson, "code"), re.M)
-        assert sorted(measured) == sorted(experiments.catalogue())
+        assert sorted(measured) == sorted(base.catalogue())
 
     def test_figures_and_tables_exist(self, lesson):
         folder = results(lesson)
         for name, key in shown_figures(lesson):
-            assert key in experiments.resolve(name).captions, (name, key)
+            assert key in base.resolve(name).captions, (name, key)
         missing = [
             name
-            for name in (*experiments.catalogue(), "claims")
+            for name in (*base.catalogue(), "claims")
             if not (folder / "experiments" / f"{name}.csv").exists()
         ]
         assert not missing
@@ -134,4 +135,4 @@ def test_runs_from_top_to_bottom(lesson):
     assert {output.get("name") for output in found if output.output_type == "stream"} == {"stdout"}
     assert sum("image/png" in output.get("data", {}) for output in found) > 20
     printed = "".join(output.text for output in named(lesson, "check-formulas").outputs)
-    assert printed.startswith(f"{len(activations.names()) - 1} functions and their derivatives")
+    assert printed.startswith(f"{len(catalogue.names()) - 1} functions and their derivatives")

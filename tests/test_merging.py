@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.config import RunSpec
 from benchmark.errors import RequestError
-from benchmark.measuring import MeasurementSpec
-from benchmark.merging import merge
-from benchmark.store import Store
-from benchmark.training import Outcome
+from benchmark.experiments.measurement import MeasurementSpec
+from benchmark.results.folder import Store
+from benchmark.results.merge import merge
+from benchmark.training.spec import RunSpec
+from benchmark.training.trainer import Outcome
 
 LABELS = np.array([3, 2, 3])
 ENVIRONMENT = {

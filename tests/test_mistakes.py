@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from benchmark import mistakes, statistics
+from benchmark.stats import confusion, summary
 from tests.test_pairing import made
 
 TRUE = [0, 0, 1, 1, 2]
@@ -45,8 +45,8 @@ def predictions():
 
 
 def test_best_and_worst(runs):
-    found = mistakes.best_and_worst(runs)
-    assert list(found) == [*statistics.SETTINGS, "role", "activation", "run"]
+    found = confusion.best_and_worst(runs)
+    assert list(found) == [*summary.SETTINGS, "role", "activation", "run"]
     assert found[["role", "run"]].to_numpy().tolist() == [
         *(["best", "relu-0"], ["best", "relu-1"]),
         *(["worst", "selu-0"], ["worst", "selu-1"], ["worst", "selu-2"]),
@@ -54,17 +54,17 @@ def test_best_and_worst(runs):
 
 
 def test_best_and_worst_of_equals_and_of_one():
-    equal = mistakes.best_and_worst(made({"b": [0.3], "a": [0.1 + 0.2], "c": [0.3]}))
+    equal = confusion.best_and_worst(made({"b": [0.3], "a": [0.1 + 0.2], "c": [0.3]}))
     assert equal["activation"].tolist() == ["a"]
-    one = mistakes.best_and_worst(made({"b": [0.3]}))
+    one = confusion.best_and_worst(made({"b": [0.3]}))
     assert one["role"].tolist() == ["best"]
-    assert mistakes.best_and_worst(made({"b": [None]})).empty
+    assert confusion.best_and_worst(made({"b": [None]})).empty
 
 
 def test_settings_stay_apart():
     small = made({"relu": [0.5], "elu": [0.7]}, limit=100)
     large = made({"relu": [0.9], "elu": [0.8]}, limit=200)
-    found = mistakes.best_and_worst(pd.concat([large, small]))
+    found = confusion.best_and_worst(pd.concat([large, small]))
     assert found[["limit", "role", "activation"]].to_numpy().tolist() == [
         *([100, "best", "elu"], [100, "worst", "relu"]),
         *([200, "best", "relu"], [200, "worst", "elu"]),
@@ -72,7 +72,7 @@ def test_settings_stay_apart():
 
 
 def test_confusion(predictions, runs):
-    table = mistakes.confusion(predictions, runs)
+    table = confusion.confusion(predictions, runs)
     assert list(table)[-6:] == ["role", "activation", "true", "predicted", "count", "n_runs"]
     matrices = {
         role: rows.pivot(index="true", columns="predicted", values="count").to_numpy().tolist()
@@ -86,14 +86,14 @@ def test_confusion(predictions, runs):
 
 
 def test_confusion_counts_the_runs_at_hand(predictions, runs):
-    table = mistakes.confusion(predictions[predictions["run"] != "relu-1"], runs)
+    table = confusion.confusion(predictions[predictions["run"] != "relu-1"], runs)
     best = table[table["role"] == "best"]
     assert set(best["n_runs"]) == {1}
     assert best["count"].sum() == 5
 
 
 def test_misread(predictions, runs):
-    table = mistakes.misread(predictions, runs)
+    table = confusion.misread(predictions, runs)
     assert list(table)[-12:] == [
         *("role", "activation", "index", "true", "predicted", "n_misread", "n_runs"),
         *("probability", "height", "width", "scale", "pixels"),
@@ -111,7 +111,7 @@ def test_misread(predictions, runs):
 
 
 def test_as_many_images_as_asked_for(predictions, runs):
-    table = mistakes.misread(predictions, runs, n=2)
+    table = confusion.misread(predictions, runs, n=2)
     assert table["index"].tolist() == [1, 3, 4, 1]
 
 
@@ -122,24 +122,24 @@ def test_equally_frequent_mistakes(runs):
             **{"predicted": [1, 2, 2, 1], "probability": [0.6, 0.7, 0.5, 0.5]},
         }
     )
-    found = mistakes.misread(frame, runs)
+    found = confusion.misread(frame, runs)
     assert found["predicted"].tolist() == [2, 1], "the surer one, then the smaller class"
 
 
 def test_order_of_rows_does_not_matter(predictions, runs):
-    for function in (mistakes.confusion, mistakes.misread):
+    for function in (confusion.confusion, confusion.misread):
         expected = function(predictions, runs)
         shuffled = (frame.sample(frac=1, random_state=1) for frame in (predictions, runs))
         assert_frame_equal(function(*shuffled), expected, check_exact=True)
-    best = mistakes.best_and_worst(runs)
-    assert_frame_equal(mistakes.best_and_worst(runs.iloc[::-1]), best, check_exact=True)
+    best = confusion.best_and_worst(runs)
+    assert_frame_equal(confusion.best_and_worst(runs.iloc[::-1]), best, check_exact=True)
 
 
 def test_tables_of_nothing(predictions, runs):
     for frame, of in ((predictions.iloc[:0], runs), (predictions, runs.iloc[:0])):
-        for function in (mistakes.confusion, mistakes.misread):
+        for function in (confusion.confusion, confusion.misread):
             table = function(frame, of)
             assert table.empty
             assert list(table) == list(function(predictions, runs))
     no_mistakes = predictions.assign(predicted=predictions["true"])
-    assert mistakes.misread(no_mistakes, runs).empty
+    assert confusion.misread(no_mistakes, runs).empty

@@ -3,19 +3,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmark import datasets, networks
-from benchmark.activations import names, resolve
-from benchmark.experiments import Setting
-from benchmark.models import build_mlp
-from benchmark.networks import Networks, Training
-from benchmark.training import batch_order
+from benchmark.activations.catalogue import names, resolve
+from benchmark.data import loading
+from benchmark.experiments.base import Setting
+from benchmark.models.networks import build_mlp
+from benchmark.training import stacked
+from benchmark.training.stacked import Networks, Training
+from benchmark.training.trainer import batch_order
 
 RATES = {"sgd": 0.1, "momentum": 0.05, "adagrad": 0.05, "rmsprop": 0.002, "adam": 0.005}
 
 
 @pytest.fixture(scope="module")
 def digits():
-    data = datasets.split(datasets.load(datasets.locate("digits")))
+    data = loading.split(loading.load(loading.locate("digits")))
     setting = Setting((), (0,), {}, "digits", data)
     return setting.pixels("train", standardised=True), setting.labels("train")
 
@@ -184,7 +185,7 @@ def test_clipping_by_norm_is_per_network_and_variable(digits):
     x, y = digits[0][:64], digits[1][:64]
     nets = made("prelu", seeds=(0, 1), gain=[1, 20])
     gradients = nets.gradients(x, y).all
-    clipped = networks.clip_by_norm(gradients, 0.5)
+    clipped = stacked.clip_by_norm(gradients, 0.5)
     for before, after, variable in zip(gradients, clipped, nets.variables, strict=True):
         shared = all(variable is not own for own in nets.own_variables)
         parts = zip(before.numpy(), after.numpy()) if shared else [(before.numpy(), after.numpy())]
@@ -194,7 +195,7 @@ def test_clipping_by_norm_is_per_network_and_variable(digits):
 
 
 def test_clipping_by_value_limits_each_component():
-    (clipped,) = networks.clip_by_value([tf.constant([[-3.0, 0.2, 0.7]])], 0.5)
+    (clipped,) = stacked.clip_by_value([tf.constant([[-3.0, 0.2, 0.7]])], 0.5)
     np.testing.assert_allclose(clipped, [[-0.5, 0.2, 0.5]])
 
 
@@ -204,7 +205,7 @@ def test_watched_norms_are_of_gradients_before_clipping_and_of_steps_made(digits
     order = np.stack([batch_order(seed, 1, 100) for seed in (0, 1)])
     gradients = nets.gradients(x[order], y[order]).kernels
     before = [kernel.numpy() for kernel in nets.kernels]
-    clip = lambda g: networks.clip_by_norm(g, 0.5)  # noqa: E731
+    clip = lambda g: stacked.clip_by_norm(g, 0.5)  # noqa: E731
     steps = Training(nets, x, y, learning_rate=0.1, clip=clip, watch=True).epoch()
     norms = np.stack([np.linalg.norm(g, axis=(1, 2)) for g in gradients], axis=1)
     moved = [np.linalg.norm(k.numpy() - old, axis=(1, 2)) for k, old in zip(nets.kernels, before)]

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import api, notebook, page, report
-from benchmark.config import RunSpec
-from benchmark.store import Store
-from benchmark.training import Outcome
+from benchmark import api
+from benchmark.report import build, html, notebook
+from benchmark.results.folder import Store
+from benchmark.training.spec import RunSpec
+from benchmark.training.trainer import Outcome
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "notebooks" / "report.ipynb"
@@ -79,11 +80,11 @@ def odd(tmp_path):
 @pytest.mark.slow
 def test_a_folder_with_failed_diverged_and_single_runs(odd):
     store, specs = odd
-    report.write_runs(store, specs, {})
+    build.write_runs(store, specs, {})
     executed = notebook.execute("report", store.path)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     assert {output.output_type for output in outputs} == {"display_data"}
-    told = page.render(executed, store.path / "figures")
+    told = html.render(executed, store.path / "figures")
     for words in (
         "1 of 4 runs did not learn",
         "diverged",
@@ -115,8 +116,8 @@ def test_a_folder_without_a_complete_run(tmp_path, kept, capfd):
     elif kept == ["diverged"]:
         record(store, dataclasses.replace(spec, seed=1), outcome(0.3, 0, "diverged"))
         spec = dataclasses.replace(spec, seed=1)
-    report.write_runs(store, {spec.run: spec}, {})
-    report.write_page(store)
+    build.write_runs(store, {spec.run: spec}, {})
+    build.write_page(store)
     assert kept[0] in (tmp_path / "report.html").read_text()
 
 

@@ -12,8 +12,8 @@ import pytest
 from nbformat import v4
 
 import benchmark
-from benchmark import notebook
 from benchmark.errors import ReportError
+from benchmark.report import notebook
 
 WRITES_PID = "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))"
 
@@ -194,7 +194,7 @@ def test_damaged_notebook_is_named(write, tmp_path):
 def test_ctrl_c_ends_the_kernel_without_noise(write, tmp_path):
     write("a", WRITES_PID, "import time; time.sleep(60)")
     script = (
-        "import pathlib, sys; from benchmark import notebook\n"
+        "import pathlib, sys; from benchmark.report import notebook\n"
         f"notebook._PACKAGE = pathlib.Path({str(tmp_path / 'package')!r})\n"
         "try: notebook.execute('a', pathlib.Path('.'))\n"
         "except KeyboardInterrupt: sys.exit(130)\n"

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 from nbformat import v4
 
-from benchmark import page
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED
-from benchmark.plotting import group_id
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED
+from benchmark.plotting.curves import group_id
+from benchmark.report import html
 from tests import browser
 
 PNG = (
@@ -70,11 +70,11 @@ def shown(**data):
 def figure(name, alt="What it shows.", caption="A caption."):
     about = {"figure": name, "alt": alt, "caption": caption}
     return [
-        v4.new_output("display_data", {"image/png": PNG}, metadata={page.KEY: about}),
+        v4.new_output("display_data", {"image/png": PNG}, metadata={html.KEY: about}),
         v4.new_output(
             "display_data",
             {"text/markdown": f"*{caption}*"},
-            metadata={page.KEY: {"caption_of": name}},
+            metadata={html.KEY: {"caption_of": name}},
         ),
     ]
 
@@ -122,7 +122,7 @@ def notebook():
 
 @pytest.fixture(scope="module")
 def text(notebook, folder):
-    return page.render(notebook, folder)
+    return html.render(notebook, folder)
 
 
 @pytest.fixture(scope="module")
@@ -131,17 +131,17 @@ def read(text):
 
 
 def render(folder, *cells):
-    return page.render(v4.new_notebook(cells=list(cells)), folder)
+    return html.render(v4.new_notebook(cells=list(cells)), folder)
 
 
 def test_notebook_is_left_as_it_is(notebook, folder):
     before = copy.deepcopy(notebook)
-    page.render(notebook, folder)
+    html.render(notebook, folder)
     assert notebook == before
 
 
 def test_same_notebook_gives_the_same_page(text, notebook, folder):
-    assert page.render(notebook, folder) == text
+    assert html.render(notebook, folder) == text
 
 
 def test_page_asks_for_nothing_outside_it(text, read):
@@ -333,7 +333,7 @@ def test_options_of_commands_are_kept_whole(text):
     ],
 )
 def test_number(cell, value):
-    assert page.number(cell) == value
+    assert html.number(cell) == value
 
 
 needs_browser = pytest.mark.skipif(not browser.PROGRAM, reason="there is no Chromium")

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from matplotlib.collections import FillBetweenPolyCollection
 
-from benchmark.palette import PALETTE, LineLook, grey_look, look
-from benchmark.plotting import curves_figure, figure_style
+from benchmark.plotting.curves import curves_figure, figure_style
+from benchmark.plotting.palette import PALETTE, LineLook, grey_look, look
 
 SIX = ["sigmoid", "relu", "elu", "leaky_relu", "selu", "gelu"]
 LOOKS = {name: look(index) for index, name in enumerate(SIX)}
@@ -430,8 +430,8 @@ def test_dark_background_has_light_text_to_the_last_tick(frame, metric):
 
 def test_no_pyplot_and_no_matplotlib_for_the_palette():
     program = (
-        "import sys, benchmark.palette; assert 'matplotlib' not in sys.modules; "
-        "import benchmark.plotting; assert 'matplotlib.pyplot' not in sys.modules"
+        "import sys, benchmark.plotting.palette; assert 'matplotlib' not in sys.modules; "
+        "import benchmark.plotting.curves; assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -5,9 +5,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from benchmark import progress
-from benchmark.config import RunSpec
-from benchmark.progress import Display, Work
+from benchmark.execution import progress
+from benchmark.execution.progress import Display, Work
+from benchmark.training.spec import RunSpec
 
 SPECS = [RunSpec("digits", "relu", seed, epochs=10) for seed in (0, 1)]
 ROW = {"epoch": 5, "loss": 0.25, "val_accuracy": 0.875}

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from benchmark import protocol
+from benchmark.report import protocol
 
 RUN = {
     "dataset": "digits",

@@ -1,7 +1,7 @@
 import pandas as pd
 
-from benchmark import readable
-from benchmark.drawings import Part
+from benchmark.plotting.catalogue import Part
+from benchmark.report import readable
 
 SCORES = (
     *("test_accuracy", "test_loss", "val_accuracy", "best_val_accuracy", "val_accuracy_auc"),

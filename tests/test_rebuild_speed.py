@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "perf"))
 
 import rebuild as stick
 
-from benchmark.activations import names
-from benchmark.store import Store
+from benchmark.activations.catalogue import names
+from benchmark.results.folder import Store
 
 
 def test_runs_are_rebuilt_and_timed(tmp_path):

@@ -3,9 +3,20 @@ import shlex
 import pandas as pd
 import pytest
 
-from benchmark import cli, config, experiments, measuring, recipe
-from benchmark.config import COMPARISON, TUNED, TUNING
-from benchmark.run_folder import spec_columns
+from benchmark import cli
+from benchmark.experiments import base, measurement
+from benchmark.report import recipe
+from benchmark.results.run import spec_columns
+from benchmark.training.spec import (
+    COMPARISON,
+    TUNED,
+    TUNING,
+    Request,
+    dataclasses,
+    expand,
+    expand_tuning,
+    request,
+)
 
 
 def specs_of(command, data="0" * 64, device="CPU"):
@@ -15,12 +26,12 @@ def specs_of(command, data="0" * 64, device="CPU"):
     parser = cli._parser("test")
     cli._add_comparison(parser)
     options = vars(parser.parse_args(words))
-    known = {name: options[name] for name in config.Request.__dataclass_fields__}
-    wanted = config.request(**known)
+    known = {name: options[name] for name in Request.__dataclass_fields__}
+    wanted = request(**known)
     dataset = options["dataset"]
     return (
-        config.expand(wanted, dataset, data, device),
-        config.expand_tuning(wanted, dataset, data, device),
+        expand(wanted, dataset, data, device),
+        expand_tuning(wanted, dataset, data, device),
     )
 
 
@@ -95,7 +106,7 @@ def test_on_a_gpu_the_names_are_the_same_too():
 
 def test_runs_at_chosen_rates_follow_from_the_choice():
     specs, choosing = specs_of("python run_all.py --dataset digits --tune-learning-rates 0.01,0.1")
-    tuned = [config.dataclasses.replace(spec, learning_rate=0.1) for spec in specs]
+    tuned = [dataclasses.replace(spec, learning_rate=0.1) for spec in specs]
     [command] = recipe.commands(table(specs, choosing, tuned))
     assert command.endswith("--dataset digits --tune-learning-rates 0.01,0.1")
 
@@ -164,7 +175,7 @@ def test_baseline_is_stated_where_it_is_not_the_default(activations, baseline, s
 
 
 def test_experiments():
-    runs, every = runs_of("--dataset digits"), {name: {} for name in experiments.catalogue()}
+    runs, every = runs_of("--dataset digits"), {name: {} for name in base.catalogue()}
     assert recipe.commands(runs, every) == ["python run_all.py --dataset digits"]
     assert recipe.commands(runs, {"cost": {}}) == [
         "python -m benchmark compare --dataset digits",
@@ -180,8 +191,8 @@ def test_experiments():
 def records_of(beside=(), data_origin=None, **asked):
     """Return the records of all experiments, or of those chosen, as they read back."""
     dataset = asked.pop("dataset", "digits")
-    wanted = measuring.request(beside=beside, **asked)
-    specs = measuring.specs_for(wanted, dataset, "0" * 64)
+    wanted = measurement.request(beside=beside, **asked)
+    specs = measurement.specs_for(wanted, dataset, "0" * 64)
     return {spec.experiment: {"spec": spec.as_json(), "data_origin": data_origin} for spec in specs}
 
 
@@ -190,14 +201,14 @@ def measured_by(command):
     parser = cli._parser("test")
     cli._add_experiments(parser)
     options = vars(parser.parse_args(shlex.split(command)[4:]))
-    own = {option.name for made in experiments.catalogue().values() for option in made.options}
-    wanted = measuring.request(
+    own = {option.name for made in base.catalogue().values() for option in made.options}
+    wanted = measurement.request(
         options["names"] or None,
         options["activations"],
         seeds=options["seeds"],
         options={name: options[name] for name in own},
     )
-    specs = measuring.specs_for(wanted, options["dataset"], "0" * 64)
+    specs = measurement.specs_for(wanted, options["dataset"], "0" * 64)
     return {spec.experiment: spec.as_json() for spec in specs}
 
 

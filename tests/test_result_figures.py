@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.palette import grey_look, look
-from benchmark.result_figures import (
+from benchmark.plotting.palette import grey_look, look
+from benchmark.plotting.scores import (
     confusion_figure,
     differences_figure,
     final_figure,

@@ -7,7 +7,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy import stats
 
-from benchmark import statistics
+from benchmark.stats import summary as summary_stats
 
 RUNS = """run,dataset,model,activation,optimizer,learning_rate,loss_function,seed,status,\
 test_accuracy,test_loss,val_accuracy,val_loss,seconds_per_epoch,batch_size,epochs_asked,limit,\
@@ -60,7 +60,7 @@ def history():
 
 @pytest.fixture
 def curves(history, runs):
-    return statistics.curves(history, runs)
+    return summary_stats.curves(history, runs)
 
 
 def made(*rows):
@@ -80,7 +80,7 @@ def epochs(run, accuracies, seconds=1.0, losses=None):
 
 
 def test_summary(runs):
-    summary = statistics.summarise(runs)
+    summary = summary_stats.summarise(runs)
     assert summary["activation"].tolist() == ["elu", "relu", "elu"]
     assert summary["learning_rate"].tolist() == [0.001, 0.001, 0.01]
     counts = summary[["n_seeds", "n_diverged", "n_failed"]].to_numpy().tolist()
@@ -99,9 +99,9 @@ def test_summary(runs):
 
 
 def test_columns_of_the_summary(runs, history):
-    columns = list(statistics.summarise(runs, history))
+    columns = list(summary_stats.summarise(runs, history))
     assert columns[:3] == ["dataset", "model", "activation"]
-    assert columns[3:13] == statistics.SETTINGS[2:]
+    assert columns[3:13] == summary_stats.SETTINGS[2:]
     assert columns[13:18] == [
         *("n_seeds", "n_diverged", "n_failed", "n_unfinished", "n_not_learned")
     ]
@@ -109,23 +109,23 @@ def test_columns_of_the_summary(runs, history):
     assert columns[18:24] == [f"test_accuracy_{part}" for part in parts]
     assert columns[-2:] == ["test_sampling_error", "note"]
     assert columns[18:-2] == [
-        f"{metric}_{part}" for metric in statistics.SUMMARY_METRICS for part in parts
+        f"{metric}_{part}" for metric in summary_stats.SUMMARY_METRICS for part in parts
     ]
 
 
 def test_scores_of_the_curve(history, runs):
-    relu = statistics.summarise(runs, history).iloc[1]
+    relu = summary_stats.summarise(runs, history).iloc[1]
     # Of the two complete runs.
     assert relu["best_val_accuracy_mean"] == pytest.approx(np.mean([0.5, 0.3]))
     assert relu["best_val_loss_mean"] == pytest.approx(np.mean([0.9, 1.9]))
     assert relu["val_accuracy_auc_mean"] == pytest.approx(np.mean([0.45, 0.25]))
-    without = statistics.summarise(runs)
+    without = summary_stats.summarise(runs)
     assert without["val_accuracy_auc_mean"].isna().all()
 
 
 def test_infinite_scores_have_no_spread(runs):
     runs.loc[0, "test_loss"] = np.inf
-    relu = statistics.summarise(runs).iloc[1]
+    relu = summary_stats.summarise(runs).iloc[1]
     assert relu["test_loss_mean"] == np.inf
     assert np.isnan(relu["test_loss_std"])
 
@@ -135,12 +135,12 @@ def test_two_outcomes_have_no_interval():
     scores = [0.9, 0.92, 0.15, 0.1]
     learned = [{"activation": "selu", "test_accuracy": each} for each in scores[:2]]
     table = made(*({"test_accuracy": each} for each in scores), *learned)
-    relu, selu = statistics.summarise(table).to_dict("records")
+    relu, selu = summary_stats.summarise(table).to_dict("records")
     assert relu["n_not_learned"] == 2
     assert relu["note"] == "2 of 4 runs did not learn: two outcomes, no interval of a mean"
     assert relu["test_accuracy_std"] == pytest.approx(np.std(scores, ddof=1))
     ends = [name for name in relu if name.endswith(("ci_low", "ci_high"))]
-    costs = [name for name in ends if name.startswith(tuple(statistics.COSTS))]
+    costs = [name for name in ends if name.startswith(tuple(summary_stats.COSTS))]
     assert {name for name in ends if not np.isnan(relu[name])} == set(costs)
     assert selu["n_not_learned"] == 0
     assert selu["note"] == ""
@@ -148,15 +148,15 @@ def test_two_outcomes_have_no_interval():
 
 
 def test_where_no_run_learned_there_is_one_outcome():
-    row = statistics.summarise(made({"test_accuracy": 0.1}, {"test_accuracy": 0.11})).iloc[0]
+    row = summary_stats.summarise(made({"test_accuracy": 0.1}, {"test_accuracy": 0.11})).iloc[0]
     assert row["note"] == "2 of 2 runs did not learn"
     assert not np.isnan(row["test_accuracy_ci_low"])
 
 
 def test_learning_that_cannot_be_told(runs):
-    summary = statistics.summarise(runs)
+    summary = summary_stats.summarise(runs)
     assert summary["n_not_learned"].isna().all()
-    failed = statistics.summarise(runs.assign(status="failed", test_accuracy=np.nan))
+    failed = summary_stats.summarise(runs.assign(status="failed", test_accuracy=np.nan))
     assert failed["n_not_learned"].tolist() == [0, 0, 0]
     assert failed["note"].tolist() == [
         *("2 of 2 runs failed", "3 of 3 runs failed", "1 of 1 runs failed")
@@ -165,7 +165,7 @@ def test_learning_that_cannot_be_told(runs):
 
 def test_notes(runs):
     runs.loc[1, "status"] = "unfinished"
-    notes = statistics.summarise(runs)["note"].tolist()
+    notes = summary_stats.summarise(runs)["note"].tolist()
     assert notes == [
         "1 of 2 runs failed; one complete run: no interval",
         "1 of 3 runs diverged; 1 of 3 runs unfinished; one complete run: no interval",
@@ -174,7 +174,7 @@ def test_notes(runs):
 
 
 def test_sampling_error():
-    row = statistics.summarise(made({"test_accuracy": 0.8}, {"test_accuracy": 1.0})).iloc[0]
+    row = summary_stats.summarise(made({"test_accuracy": 0.8}, {"test_accuracy": 1.0})).iloc[0]
     assert row["test_sampling_error"] == pytest.approx(np.sqrt(0.9 * 0.1 / 360))
 
 
@@ -216,11 +216,11 @@ def random_tables(draw):
         rest = {"batch_size": 128, "epochs_asked": 3, "initializer": "article"}
         status = str(draw.choice(["complete", "diverged"]))
         more = {"validation": "holdout", "precision": "float32", "status": status}
-        last = dict(zip(statistics.SCORES, draw.random(4)))
+        last = dict(zip(summary_stats.SCORES, draw.random(4)))
         runs.append({**run, **rest, "limit": limit, **more, **last})
         for epoch in range(1, int(draw.integers(1, 5))):
-            values = draw.choice([*draw.random(6), np.nan, np.inf], len(statistics.METRICS))
-            values = dict(zip(statistics.METRICS, values))
+            values = draw.choice([*draw.random(6), np.nan, np.inf], len(summary_stats.METRICS))
+            values = dict(zip(summary_stats.METRICS, values))
             history.append({**run, "epoch": epoch, **values, "seconds": draw.random()})
     return pd.DataFrame(history), pd.DataFrame(runs)
 
@@ -233,12 +233,12 @@ def test_curves_agree_with_numpy_group_by_group(seed):
     for row in history.to_dict("records"):
         key = limits[row["run"]], row["activation"], row["epoch"]
         groups.setdefault(key, []).append(row)
-    curves = statistics.curves(history, runs)
+    curves = summary_stats.curves(history, runs)
     found = zip(curves["limit"].fillna(10**9), curves["activation"], curves["epoch"])
     assert list(found) == sorted(groups)
     for (_, row), (_, rows) in zip(curves.iterrows(), sorted(groups.items())):
         assert row["n_seeds"] == len({each["seed"] for each in rows})
-        for metric in statistics.METRICS:
+        for metric in summary_stats.METRICS:
             values = np.array([each[metric] for each in rows])
             with np.errstate(invalid="ignore"):
                 # No deviation, of one seed or with infinite values, is no band.
@@ -266,9 +266,9 @@ def test_levels():
             epochs("r005", [0.1, 0.1], seconds=1.0),
         ]
     )
-    found = statistics.levels(history, runs)
+    found = summary_stats.levels(history, runs)
     assert list(found) == [
-        *statistics.SETTINGS,
+        *summary_stats.SETTINGS,
         *("activation", "level", "n_runs", "n_reached", "epochs_median", "seconds_median"),
     ]
     relu, elu = (found[found["activation"] == name] for name in ("relu", "elu"))
@@ -289,12 +289,12 @@ def test_compilation_does_not_count_as_time_to_a_level():
     quick = history.assign(seconds=history["seconds"].mask(history["epoch"] == 1, 0.5))
     runs = made({"seed": 0})
     for started, seconds in ((slow, 2.0), (quick, 1.5)):
-        found = statistics.levels(started, runs).set_index("level")
+        found = summary_stats.levels(started, runs).set_index("level")
         assert found.loc[0.9, "seconds_median"] == seconds
 
 
 def test_only_known_datasets_have_levels(history, runs):
-    assert statistics.levels(history, runs.assign(dataset="letters")).empty
+    assert summary_stats.levels(history, runs.assign(dataset="letters")).empty
 
 
 TUNED = [
@@ -310,7 +310,7 @@ def tuning_runs(*more):
 
 
 def test_tuning():
-    table = statistics.tuning(tuning_runs({}))
+    table = summary_stats.tuning(tuning_runs({}))
     assert list(table) == [
         *("dataset", "model", "activation", "optimizer", "loss_function", "batch_size"),
         *("epochs_asked", "limit", "initializer", "validation", "precision", "learning_rate"),
@@ -344,15 +344,15 @@ def test_choice_of_the_learning_rate(change, chosen, at_edge):
     runs = tuning_runs()
     for row, column, value in change:
         runs.loc[row, column] = value
-    row = statistics.chosen_rates(runs).iloc[0]
+    row = summary_stats.chosen_rates(runs).iloc[0]
     assert row["learning_rate"] == chosen
     assert row["at_edge"] == at_edge
 
 
 def test_no_rate_is_chosen_where_none_was_completed():
     runs = tuning_runs().assign(status="diverged")
-    assert len(statistics.tuning(runs)) == 3
-    assert statistics.chosen_rates(runs).empty
+    assert len(summary_stats.tuning(runs)) == 3
+    assert summary_stats.chosen_rates(runs).empty
 
 
 def test_final_runs():
@@ -367,7 +367,7 @@ def test_final_runs():
         {"activation": "elu", "seed": 0, "learning_rate": 0.01, "purpose": "tuned"},
         {"activation": "gelu", "seed": 0},  # not tuned
     )
-    final = statistics.final_runs(runs)
+    final = summary_stats.final_runs(runs)
     found = final[["rates", "activation", "learning_rate", "run"]].to_numpy().tolist()
     assert found == [
         ["shared", "elu", 0.001, "r013"],
@@ -376,20 +376,20 @@ def test_final_runs():
         ["tuned", "elu", 0.01, "r014"],
         ["tuned", "relu", 0.001, "r012"],
     ]
-    summary = statistics.summarise(runs)
+    summary = summary_stats.summarise(runs)
     assert summary["n_seeds"].tolist() == [1] * 5, "tuning runs are in no summary"
     history = pd.concat([epochs("r012", [0.5]), epochs("r014", [0.7]), epochs("r000", [0.1])])
-    curves = statistics.curves(history, runs)
+    curves = summary_stats.curves(history, runs)
     found = curves[["rates", "activation", "accuracy_mean"]].to_numpy().tolist()
     assert found == [["shared", "relu", 0.5], ["tuned", "elu", 0.7], ["tuned", "relu", 0.5]]
     # One setting, whatever rate each activation has.
     assert curves["learning_rate"].fillna(-1).tolist() == [0.001, -1, -1]
-    levels = statistics.levels(history, runs)
+    levels = summary_stats.levels(history, runs)
     assert sorted(set(levels["learning_rate"])) == [0.001, 0.01]
 
 
 def test_older_runs_are_comparisons(runs):
-    final = statistics.final_runs(runs)
+    final = summary_stats.final_runs(runs)
     assert sorted(final["run"]) == sorted(runs["run"])
     assert set(final["rates"]) == {"shared"}
     assert final["test_images"].isna().all()
@@ -403,11 +403,11 @@ def test_order_of_rows_does_not_matter(seed):
     tried = runs.assign(purpose="tuning", run=runs["run"] + "t", seed=runs["seed"] + 100)
     runs = pd.concat([runs.assign(purpose="comparison"), tried])
     tables = [
-        lambda h, r: statistics.summarise(r, h),
-        statistics.curves,
-        statistics.levels,
-        lambda h, r: statistics.tuning(r),
-        lambda h, r: statistics.final_runs(r),
+        lambda h, r: summary_stats.summarise(r, h),
+        summary_stats.curves,
+        summary_stats.levels,
+        lambda h, r: summary_stats.tuning(r),
+        lambda h, r: summary_stats.final_runs(r),
     ]
     for table in tables:
         expected = table(history, runs)
@@ -422,15 +422,15 @@ def test_tables_of_nothing(history, runs):
     header = RUNS.split("\n")[0] + "\n"
     nothing = pd.read_csv(io.StringIO(header))
     no_epochs = pd.read_csv(io.StringIO(HISTORY.split("\n")[0] + "\n"))
-    for table in (statistics.summarise, statistics.tuning, statistics.final_runs):
+    for table in (summary_stats.summarise, summary_stats.tuning, summary_stats.final_runs):
         assert table(nothing).empty
-    for table in (statistics.curves, statistics.levels):
+    for table in (summary_stats.curves, summary_stats.levels):
         assert table(no_epochs, nothing).empty
         assert list(table(no_epochs, nothing)) == list(table(history, runs))
-    assert statistics.curves(no_epochs, runs).empty
-    assert statistics.levels(no_epochs, runs)["n_reached"].sum() == 0
-    summary = statistics.summarise(runs, no_epochs)
-    assert_frame_equal(summary, statistics.summarise(runs))
+    assert summary_stats.curves(no_epochs, runs).empty
+    assert summary_stats.levels(no_epochs, runs)["n_reached"].sum() == 0
+    summary = summary_stats.summarise(runs, no_epochs)
+    assert_frame_equal(summary, summary_stats.summarise(runs))
     one = runs.iloc[[0]]
-    assert statistics.summarise(one, history)["n_seeds"].tolist() == [1]
-    assert statistics.curves(history, one)["epoch"].tolist() == [1, 2]
+    assert summary_stats.summarise(one, history)["n_seeds"].tolist() == [1]
+    assert summary_stats.curves(history, one)["epoch"].tolist() == [1, 2]

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import config, formats, run_folder
-from benchmark.config import RunSpec
 from benchmark.errors import RequestError
-from benchmark.formats import csv_text, write_atomic
-from benchmark.run_folder import HISTORY_COLUMNS
-from benchmark.store import Store
-from benchmark.training import Checkpoint, Outcome
+from benchmark.results import formats, run
+from benchmark.results.folder import Store
+from benchmark.results.formats import csv_text, write_atomic
+from benchmark.results.run import HISTORY_COLUMNS
+from benchmark.training import spec as spec_training
+from benchmark.training.spec import RunSpec
+from benchmark.training.trainer import Checkpoint, Outcome
 
 SPEC = RunSpec("digits", "relu", 0, epochs=2)
 ROWS = [
@@ -301,9 +302,9 @@ def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
     path = kept.folder(specs[2].run).path / "run.json"
     path.write_text(path.read_text().replace('"test_accuracy": 0.5', '"test_accuracy": 0.9'))
     read, sealed = [], []
-    record, seal = run_folder.RunFolder.record, formats._seal
+    record, seal = run.RunFolder.record, formats._seal
     monkeypatch.setattr(
-        run_folder.RunFolder,
+        run.RunFolder,
         "record",
         lambda folder: read.append(folder.path.name) or record(folder),
     )
@@ -318,10 +319,10 @@ def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
 
 def test_binary_scores_beside_binary_cross_entropy(tmp_path):
     spec = dataclasses.replace(SPEC, loss="binary_crossentropy")
-    scores = run_folder.final_scores(spec, ROWS, TEST)
+    scores = run.final_scores(spec, ROWS, TEST)
     assert scores["val_binary_accuracy"] == 0.9
     assert scores["test_binary_accuracy"] == 0.8
-    assert "binary_accuracy" not in run_folder.final_scores(SPEC, ROWS, TEST)
+    assert "binary_accuracy" not in run.final_scores(SPEC, ROWS, TEST)
 
 
 def test_clear_forgets_the_run(folder):
@@ -369,7 +370,7 @@ def test_runs_of_another_version_keep_their_names(tmp_path, monkeypatch):
     kept.write_tables(kept.recorded())
     tables = [(tmp_path / name).read_bytes() for name in ("history.csv", "runs.csv")]
     name = SPEC.run
-    monkeypatch.setattr(config, "PROTOCOL", 99)
+    monkeypatch.setattr(spec_training, "PROTOCOL", 99)
     assert SPEC.run != name
     kept.write_tables(kept.recorded())
     assert [(tmp_path / name).read_bytes() for name in ("history.csv", "runs.csv")] == tables

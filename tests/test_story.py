@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from benchmark import story
-from benchmark.experiments import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
+from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
+from benchmark.report import story
 
 
 def summary(**rows):

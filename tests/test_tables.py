@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import tables
-from benchmark.config import RunSpec
-from benchmark.datasets import Dataset
+from benchmark.data.loading import Dataset
 from benchmark.errors import RequestError
-from benchmark.store import Store
-from benchmark.training import Outcome
+from benchmark.results import tables
+from benchmark.results.folder import Store
+from benchmark.training.spec import RunSpec
+from benchmark.training.trainer import Outcome
 
 LABELS = np.arange(8) % 4
 

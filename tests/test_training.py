@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from benchmark import datasets, training
-from benchmark.activations import names, resolve
-from benchmark.config import RunSpec
-from benchmark.models import BUILDERS, build_cnn, build_mlp
-from benchmark.training import (
+from benchmark.activations.catalogue import names, resolve
+from benchmark.data import loading
+from benchmark.models.networks import BUILDERS, build_cnn, build_mlp
+from benchmark.training import trainer as trainer_training
+from benchmark.training.spec import RunSpec
+from benchmark.training.trainer import (
     Checkpoint,
     Trainer,
     batch_order,
@@ -20,13 +21,13 @@ from benchmark.training import (
 
 @pytest.fixture(scope="module")
 def digits():
-    return datasets.split(datasets.load(datasets.locate("digits")))
+    return loading.split(loading.load(loading.locate("digits")))
 
 
 @pytest.fixture(scope="module")
 def few(digits):
     """The first 150 training images, 40 for validation and 50 for the test."""
-    return datasets.Split(
+    return loading.Split(
         digits.x_train[:150],
         digits.y_train[:150],
         digits.x_val[:40],
@@ -81,7 +82,7 @@ def test_engine_agrees_with_keras_fit(digits, activation, loss):
         )
         logs.append({name: values[0] for name, values in history.history.items()})
 
-    data = datasets.Split(
+    data = loading.Split(
         digits.x_train[kept],
         digits.y_train[kept],
         *(digits.x_val, digits.y_val, digits.x_test, digits.y_test, 16.0, 10),
@@ -114,7 +115,7 @@ def test_parts_of_a_batch_train_as_the_whole_does(activation):
     entry, draw = resolve(activation), np.random.default_rng(0)
     x = draw.integers(0, 256, (150, 28, 28, 1), np.uint8)
     y = draw.integers(0, 10, 150).astype(np.uint8)
-    data = datasets.Split(x, y, x[:5], y[:5], x[:5], y[:5], 255.0, 10)
+    data = loading.Split(x, y, x[:5], y[:5], x[:5], y[:5], 255.0, 10)
     reference = build_cnn(entry, (28, 28, 1), seed=5, dropout=False)
     # Plain gradient descent: Adam would make large steps of rounding errors in small gradients.
     optimizer = keras.optimizers.SGD(0.1, clipvalue=0.5)
@@ -136,11 +137,13 @@ def test_parts_of_a_batch_train_as_the_whole_does(activation):
 
 def test_a_large_batch_has_no_more_parts_than_compile_quickly():
     images = np.zeros((1, 28, 28, 1), np.uint8)
-    data = datasets.Split(*[images, np.zeros(1, np.uint8)] * 3, 255.0, 10)
+    data = loading.Split(*[images, np.zeros(1, np.uint8)] * 3, 255.0, 10)
     for batch, parts in ((128, 8), (4096, 16), (5000, 16)):
         model = build_cnn(resolve("relu"), (28, 28, 1))
         trainer = Trainer(spec(batch_size=batch), model, data)
-        sizes = [part.shape[0] for part in training._parts(np.zeros((batch, 1)), trainer._part)]
+        sizes = [
+            part.shape[0] for part in trainer_training._parts(np.zeros((batch, 1)), trainer._part)
+        ]
         assert len(sizes) == parts
         assert sum(sizes) == batch
 
@@ -155,34 +158,36 @@ def test_a_trainer_serves_several_seeds_as_new_ones_would(few, name, monkeypatch
     settings = [spec(name, seed=seed, optimizer="adagrad") for seed in (0, 1)]
     alone = []
     for one in settings:
-        monkeypatch.setattr(training, "_kept", {})
+        monkeypatch.setattr(trainer_training, "_kept", {})
         alone.append(train(one, resolve(name), few))
-    monkeypatch.setattr(training, "_kept", {})
+    monkeypatch.setattr(trainer_training, "_kept", {})
     train(settings[1], resolve(name), few)
-    (kept,) = training._kept.values()
+    (kept,) = trainer_training._kept.values()
     for one, wanted in zip(settings, alone):
         again = train(one, resolve(name), few)
         assert scores(again.rows) == scores(wanted.rows)
         assert np.array_equal(again.probability, wanted.probability)
-    assert [entry.trainer for entry in training._kept.values()] == [kept.trainer]
+    assert [entry.trainer for entry in trainer_training._kept.values()] == [kept.trainer]
     assert scores(alone[0].rows) != scores(alone[1].rows)
 
 
 def test_trainers_are_not_shared_where_anything_else_differs(few, digits, monkeypatch):
-    monkeypatch.setattr(training, "_kept", {})
-    monkeypatch.setattr(training, "KEPT_TRAINERS", 2)
-    one = training._trainer(spec("relu"), resolve("relu"), few)
-    assert training._trainer(spec("relu", epochs=9, seed=3), resolve("relu"), few) is one
+    monkeypatch.setattr(trainer_training, "_kept", {})
+    monkeypatch.setattr(trainer_training, "KEPT_TRAINERS", 2)
+    one = trainer_training._trainer(spec("relu"), resolve("relu"), few)
+    assert trainer_training._trainer(spec("relu", epochs=9, seed=3), resolve("relu"), few) is one
     assert one.spec.seed == 3
-    assert training._trainer(spec("relu", learning_rate=0.01), resolve("relu"), few) is not one
-    assert training._trainer(spec("relu"), resolve("relu"), few) is one
+    assert (
+        trainer_training._trainer(spec("relu", learning_rate=0.01), resolve("relu"), few) is not one
+    )
+    assert trainer_training._trainer(spec("relu"), resolve("relu"), few) is one
     # Another function of that name, other data.
-    assert training._trainer(spec("relu"), resolve("elu"), few) is not one
-    two = training._trainer(spec("relu"), resolve("elu"), few)
-    assert training._trainer(spec("relu"), resolve("elu"), digits) is not two
-    training._trainer(spec("relu", batch_size=7), resolve("relu"), few)
-    training._trainer(spec("relu", batch_size=8), resolve("relu"), few)
-    assert len(training._kept) == 2
+    assert trainer_training._trainer(spec("relu"), resolve("elu"), few) is not one
+    two = trainer_training._trainer(spec("relu"), resolve("elu"), few)
+    assert trainer_training._trainer(spec("relu"), resolve("elu"), digits) is not two
+    trainer_training._trainer(spec("relu", batch_size=7), resolve("relu"), few)
+    trainer_training._trainer(spec("relu", batch_size=8), resolve("relu"), few)
+    assert len(trainer_training._kept) == 2
 
 
 def test_whole_epochs_equal_single_steps(few):
@@ -339,8 +344,8 @@ def test_test_scores_are_those_of_the_predictions(few):
 @pytest.mark.parametrize("name", ["gelu", "silu"])
 def test_compiled_activations_train_as_plain_ones_do(few, name, monkeypatch):
     ours = train(spec(name, epochs=3), resolve(name), few)
-    monkeypatch.setattr(training, "fused", lambda function: function)
-    monkeypatch.setattr(training, "_kept", {})
+    monkeypatch.setattr(trainer_training, "fused", lambda function: function)
+    monkeypatch.setattr(trainer_training, "_kept", {})
     plain = train(spec(name, epochs=3), resolve(name), few)
     for a, b in zip(ours.rows, plain.rows, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)

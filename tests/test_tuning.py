@@ -5,9 +5,12 @@ import shutil
 import pandas as pd
 import pytest
 
-from benchmark import api, cli, compare, config, exhibits, report, statistics
+from benchmark import api, cli, compare
 from benchmark.errors import RequestError
-from benchmark.store import Store
+from benchmark.report import build, sections
+from benchmark.results.folder import Store
+from benchmark.stats import summary as summary_stats
+from benchmark.training import spec
 
 SMALL = {"dataset": "digits", "limit": 200, "epochs": 2, "model": "mlp", "seeds": 2, "jobs": 1}
 TUNED = {**SMALL, "tune_learning_rates": [1e-5, 1e-3, 1e-2], "tune_seeds": 2}
@@ -68,7 +71,7 @@ def test_done_is_not_done_again_and_report_keeps_the_purposes(output, runs, monk
     compare(["relu", "tanh"], output=output, **TUNED)
     assert "Training" not in capfd.readouterr().out
     assert pd.read_csv(output / "runs.csv").equals(runs)
-    monkeypatch.setattr(report, "write_page", lambda store: None)
+    monkeypatch.setattr(build, "write_page", lambda store: None)
     kept = (output / "summary.csv").read_bytes(), (output / "tuning.csv").read_bytes()
     api.rebuild(output)
     assert ((output / "summary.csv").read_bytes(), (output / "tuning.csv").read_bytes()) == kept
@@ -82,7 +85,7 @@ def test_killed_between_the_stages_goes_on_with_the_same_choice(output, tmp_path
         def killed(*settings):
             raise KeyboardInterrupt
 
-        patched.setattr(config, "expand_tuned", killed)
+        patched.setattr(spec, "expand_tuned", killed)
         with pytest.raises(KeyboardInterrupt):
             compare(["relu", "tanh"], output=tmp_path, **TUNED)
     compare(["relu", "tanh"], output=tmp_path, **TUNED)
@@ -112,11 +115,11 @@ def test_a_report_of_what_a_killed_job_left(tmp_path, output, monkeypatch, no_pa
     api.rebuild(tmp_path)
     runs = pd.read_csv(tmp_path / "runs.csv")
     told = []
-    monkeypatch.setattr(exhibits, "_say", lambda heading, text: told.append(heading))
-    monkeypatch.setattr(exhibits, "display", lambda *words, **more: None)
-    results = exhibits.read(tmp_path)
+    monkeypatch.setattr(sections, "_say", lambda heading, text: told.append(heading))
+    monkeypatch.setattr(sections, "display", lambda *words, **more: None)
+    results = sections.read(tmp_path)
     for part in ("in_short", "setting", "final", "side_by_side", "limits", "reproduction"):
-        getattr(exhibits, part)(results)
+        getattr(sections, part)(results)
     assert "What was done" in told
     assert set(runs[runs["purpose"] == "tuning"]["seed"]) == {1000, 1001}
     assert set(runs[runs["purpose"] != "tuning"]["seed"]) == {0, 1}
@@ -139,17 +142,17 @@ def test_runs_without_a_table_know_what_they_were_for(output, tmp_path, no_page)
 
 
 def test_tuned_runs_at_the_shared_rate_are_not_done_again(tmp_path, monkeypatch):
-    specs = config.expand(config.request("relu", seeds=2), "digits", "abc", "CPU")
+    specs = spec.expand(spec.request("relu", seeds=2), "digits", "abc", "CPU")
     job = api._Job(specs, {s.run: "comparison" for s in specs}, *[None] * 7)
     data = type("Data", (), {"name": "digits", "sha256": "abc"})
     job = job._replace(data=data, device="CPU")
-    wanted = config.request("relu", seeds=2, tune_learning_rates="0.001,0.01")
+    wanted = spec.request("relu", seeds=2, tune_learning_rates="0.001,0.01")
     for rate, count in ((0.001, 0), (0.01, 2)):
-        row = {name: getattr(specs[0], name, None) for name in statistics.SETTINGS}
+        row = {name: getattr(specs[0], name, None) for name in summary_stats.SETTINGS}
         chosen = pd.DataFrame(
             [{**row, "activation": "relu", "loss_function": specs[0].loss, "learning_rate": rate}]
         )
-        monkeypatch.setattr(statistics, "chosen_rates", lambda runs, chosen=chosen: chosen)
+        monkeypatch.setattr(summary_stats, "chosen_rates", lambda runs, chosen=chosen: chosen)
         tuned = api._tuned_runs(job, wanted, Store(tmp_path), None)
         assert [s.learning_rate for s in tuned] == [rate] * count
 

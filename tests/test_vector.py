@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from matplotlib.figure import Figure
 
-from benchmark.plotting import group_id
-from benchmark.vector import GROUP, inline
+from benchmark.plotting.curves import group_id
+from benchmark.report.inline_svg import GROUP, inline
 
 HEAD = (
     '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"'

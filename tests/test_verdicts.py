@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from benchmark import verdicts
+from benchmark.report import verdicts
 
 
 def comparisons(*rows, baseline="relu", metric="test_accuracy", n_pairs=10):

@@ -1,0 +1,1 @@
+"""Activation functions: catalogue, registry, layers with weights or noise, kernels, plug-ins."""

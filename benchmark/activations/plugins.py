@@ -1,0 +1,246 @@
+"""Users' own activations: loading a file of them, checking them, sending them to workers."""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.util
+import inspect
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.activations.catalogue import Activation, add_entry, tf, user_entries
+from benchmark.errors import RequestError, one_line
+
+
+def load_plugin(path: str | Path) -> list[Activation]:
+    """Run a Python file that registers activations and return their entries.
+
+    It may import modules that lie beside it; they travel to the workers with it.
+
+    Raises:
+        RequestError: the file cannot be read, raises, or registers nothing.
+    """
+    path = Path(path).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise RequestError(f"plugin {str(path)!r} cannot be read: {reason}") from error
+    before = {id(entry) for entry in user_entries()}
+    module_name = "benchmark_plugin_" + hashlib.sha256(text.encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(module_name, path.resolve())
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        exec(compile(text, str(path), "exec"), module.__dict__)
+    except RequestError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise RequestError(f"plugin {str(path)!r}: {_what(error)}") from error
+    finally:
+        sys.path.pop(0)
+    # The whole file counts, and its neighbours: helpers in them decide the numbers too.
+    beside = _modules_beside(path.resolve())
+    source = "\n".join(Path(sys.modules[name].__file__).read_text() for name in beside)
+    added = [entry for entry in user_entries() if id(entry) not in before]
+    added = [dataclasses.replace(entry, source=source, modules=beside) for entry in added]
+    for entry in added:
+        add_entry(entry)
+    if not added:
+        raise RequestError(
+            f"plugin {str(path)!r} registers no activation: put @register_activation above a"
+            " function in it (from benchmark import register_activation)"
+        )
+    return added
+
+
+def _modules_beside(path: Path) -> tuple[str, ...]:
+    """Return the names of the loaded modules that are this file or lie in its folder."""
+    return tuple(
+        name
+        for name, module in sorted(sys.modules.items())
+        if getattr(module, "__file__", None)
+        and Path(module.__file__).parent == path.parent
+        and name not in ("__main__", "__mp_main__")
+        and module.__file__.endswith(".py")
+    )
+
+
+def _what(error: BaseException) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def check(entry: Activation) -> list[str]:
+    """Check a user's function before it is trained with.
+
+    Shape, dtype, finite values and finite gradients in float32 on [-30, 30], each element treated
+    alone, and the shapes of the comparison's layers. Returns warnings: what fails beyond that, up
+    to ±1e4.
+
+    Raises:
+        RequestError: the function does not pass; the message names it.
+    """
+    wrong = f"activation {entry.name!r}"
+    inside = tf.linspace(-30.0, 30.0, 2401)[:-1]
+    for x in (tf.reshape(inside, (4, 2, 3, 100)), tf.reshape(inside, (24, 100))):
+        try:
+            value, gradient = _value_and_gradient(entry, x)
+        except Exception as error:
+            raise RequestError(f"{wrong} raises {_what(error)}") from error
+        if value.shape != x.shape:
+            raise RequestError(
+                f"{wrong} returns shape {tuple(value.shape)} for an input of shape"
+                f" {tuple(x.shape)}: it must keep the shape"
+            )
+        if value.dtype != x.dtype:
+            raise RequestError(
+                f"{wrong} returns {value.dtype.name} for {x.dtype.name}: it must keep the dtype"
+            )
+        if gradient is None:
+            raise RequestError(f"{wrong} has no gradient: use TensorFlow operations only")
+        for what, numbers in (("value", value), ("gradient", gradient)):
+            bad = x[~tf.math.is_finite(numbers)]
+            if bad.shape[0]:
+                raise RequestError(
+                    f"{wrong} has a {what} that is not finite at x = {float(bad[0]):g}: it must be"
+                    " finite on [-30, 30]"
+                )
+    try:
+        # As in training: in a graph, the batch of unknown size.
+        tf.function(entry.function).get_concrete_function(tf.TensorSpec((None, 5)))
+    except Exception as error:
+        raise RequestError(
+            f"{wrong} cannot be part of a graph, use TensorFlow operations only: {_what(error)}"
+        ) from error
+    # The engine takes a batch in parts.
+    part = _value_and_gradient(entry, x[:12])[0]
+    if not np.allclose(part, value[:12], rtol=1e-5, atol=1e-6):
+        raise RequestError(
+            f"{wrong} gives an element another value in another batch: it must treat each element"
+            " alone"
+        )
+    right = tf.exp(tf.linspace(3.4, 9.21, 200))
+    far = tf.concat([-right, right], 0)
+    value, gradient = _value_and_gradient(entry, far)
+    warnings = []
+    for what, numbers in (("value", value), ("gradient", gradient)):
+        bad = far[~tf.math.is_finite(numbers)]
+        if bad.shape[0]:
+            warnings.append(f"{wrong} has a {what} that is not finite at x = {float(bad[0]):g}")
+    return warnings
+
+
+def _value_and_gradient(entry: Activation, x: Any) -> tuple[Any, Any]:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = tf.convert_to_tensor(entry.function(x))
+    return value, tape.gradient(value, x)
+
+
+def pack(entries: list[Activation]) -> bytes:
+    """Return the entries as bytes that another process can unpack without their modules.
+
+    Raises:
+        RequestError: one of them holds something that cannot be sent to another process.
+    """
+    import cloudpickle
+
+    modules = {name: sys.modules[name] for entry in entries for name in entry.modules}
+    for module in modules.values():
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        for entry in entries:
+            try:
+                cloudpickle.dumps(entry)
+            except Exception as error:
+                raise RequestError(
+                    f"activation {entry.name!r} cannot be sent to a worker: {_what(error)}"
+                ) from error
+        return cloudpickle.dumps(entries)
+    finally:
+        for module in modules.values():
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def unpack(entries: bytes) -> list[Activation]:
+    """Register the packed entries in this process and return them."""
+    import cloudpickle
+
+    unpacked = cloudpickle.loads(entries)
+    for entry in unpacked:
+        add_entry(entry)
+    return unpacked
+
+
+def fingerprint(entry: Activation) -> str:
+    """Return a hash of what decides a user's activation; empty for the catalogue's own.
+
+    It covers the file and its neighbours, and what the function reaches: its source, defaults,
+    closure, and the functions and values of its own module, as they are at this moment.
+    """
+    if not entry.is_user:
+        return ""
+    home = {"__main__", getattr(entry.make, "__module__", None), *entry.modules}
+    settings = (entry.source, entry.initializer, entry.recommended, entry.dropout)
+    text = repr((settings, _described(entry.make, home, set())))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _described(value: Any, home: set[str], seen: set[int]) -> Any:
+    """Return what can be written down of a value: the same for equal ones in any process."""
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return repr(value)
+    if id(value) in seen:
+        return "seen"
+    seen = seen | {id(value)}
+    if isinstance(value, (list, tuple)):
+        return [_described(item, home, seen) for item in value]
+    if isinstance(value, dict):
+        pairs = [(_described(key, home, seen), _described(value[key], home, seen)) for key in value]
+        return sorted(pairs, key=repr)
+    if hasattr(value, "numpy") or hasattr(value, "tobytes"):
+        array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+        return (str(array.dtype), array.shape, array.tobytes())
+    if isinstance(value, functools.partial):
+        return _described((value.func, value.args, value.keywords), home, seen)
+    if hasattr(value, "python_function"):  # tf.function
+        return _described(value.python_function, home, seen)
+    kind = value if isinstance(value, (type, types.FunctionType)) else type(value)
+    if kind.__module__ not in home:
+        name = getattr(value, "__qualname__", getattr(value, "__name__", ""))
+        return (kind.__module__, kind.__qualname__, name)
+    if isinstance(value, types.FunctionType):
+        return _described_function(value, home, seen)
+    inside = {} if isinstance(value, type) else vars(value)
+    return (_source(kind), _described(inside, home, seen))
+
+
+def _described_function(function: types.FunctionType, home: set[str], seen: set[int]) -> Any:
+    names = _names(function.__code__)
+    reached = {name: function.__globals__[name] for name in names & set(function.__globals__)}
+    # Of a module, what is asked of it by name: not by its dictionary, which may be filled lazily.
+    for name, value in list(reached.items()):
+        if isinstance(value, types.ModuleType):
+            asked = [attribute for attribute in names if hasattr(value, attribute)]
+            reached |= {f"{name}.{attribute}": getattr(value, attribute) for attribute in asked}
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    parts = (function.__defaults__, function.__kwdefaults__, cells, reached)
+    return (_source(function), [_described(part, home, seen) for part in parts])
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*(_names(constant) for constant in inner))
+
+
+def _source(made: Any) -> str:
+    try:
+        return inspect.getsource(made)
+    except (OSError, TypeError):
+        code = getattr(made, "__code__", None)
+        return repr((code.co_code, code.co_names)) if code else made.__qualname__

@@ -1,0 +1,1 @@
+"""Datasets: found or downloaded, verified, split."""

@@ -1,0 +1,1 @@
+"""Runs and experiments carried out: what is missing, workers, progress."""

@@ -1,0 +1,177 @@
+"""The theory, measured: one file per question, each with a tidy table, figures and findings.
+
+An experiment is a module of this package that defines `EXPERIMENT`. It is found by itself, and
+shows in the command line, the figures and the report. Importing an experiment loads nothing heavy:
+TensorFlow, pandas and matplotlib come through `benchmark.lazy`.
+"""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.activations.catalogue import ARTICLE_SIX, Activation
+from benchmark.errors import unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from benchmark.data.loading import Split
+    from benchmark.plotting.palette import LineLook
+
+# Verdicts on a claim. Undecided: the activations that it speaks of were not asked for.
+HOLDS, IN_PART, FAILS, UNDECIDED = "holds", "holds in part", "does not hold", "not measured"
+SIX_AND_TANH = (*ARTICLE_SIX, "tanh")
+
+
+def agreed(parts: Iterable[bool]) -> str:
+    """Return the verdict where every part of a claim was found to hold or not."""
+    parts = list(parts)
+    return HOLDS if all(parts) else IN_PART if any(parts) else FAILS
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a table says of one claim.
+
+    Attributes:
+        claim: what the articles say, one sentence; the same whatever the table.
+        verdict: `HOLDS`, `IN_PART`, `FAILS` or `UNDECIDED`, by a rule stated in the code.
+        evidence: one or two sentences with the numbers, all of them from the table.
+    """
+
+    claim: str
+    verdict: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of an experiment beside activations and seeds: `--depths` for the name "depths".
+
+    `convert` makes of a text, as on the command line, or of a value from Python what `measure`
+    wants, and raises RequestError for a bad one; `default` is given in the latter form.
+    """
+
+    name: str
+    default: Any
+    convert: Callable[[Any], Any]
+    help: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an experiment is to measure.
+
+    Attributes:
+        entries: the activations.
+        seeds: the seeds; empty for an experiment that draws nothing at random.
+        options: the experiment's own options by name.
+        dataset: name of the dataset; "" for an experiment without images.
+        data: its images and labels, uint8; None for an experiment without images.
+        progress: to be called now and then with the parts done and the parts in all.
+    """
+
+    entries: tuple[Activation, ...]
+    seeds: tuple[int, ...]
+    options: Mapping[str, Any]
+    dataset: str = ""
+    data: "Split | None" = None
+    progress: Callable[[int, int], None] = lambda done, of: None
+
+    def __getitem__(self, option: str) -> Any:
+        return self.options[option]
+
+    def pixels(self, part: str, standardised: bool = False) -> "np.ndarray":
+        """Return the images of "train", "val" or "test" as rows of float32 numbers, (n, inputs).
+
+        They lie in [0, 1] as in the comparison; standardised, the training images' pixels have
+        together mean 0 and variance 1.
+        """
+        import numpy as np
+
+        def flat(name: str) -> "np.ndarray":
+            images = getattr(self.data, f"x_{name}")
+            return images.reshape(len(images), -1).astype(np.float32) / self.data.scale
+
+        if not standardised:
+            return flat(part)
+        train = flat("train")
+        return (flat(part) - train.mean()) / train.std()
+
+    def labels(self, part: str) -> "np.ndarray":
+        """Return the classes of "train", "val" or "test", int64 (n,)."""
+        return getattr(self.data, f"y_{part}").astype("int64")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question from the theory.
+
+    Attributes:
+        name: as on the command line; its table is experiments/NAME.csv.
+        place: where it stands in the report, from 1.
+        title: a short heading.
+        question: what it asks, one sentence for `--help` and the report.
+        measure: makes the table of a setting. A function of the setting alone.
+        method: says of a table what was done, in one to three sentences.
+        findings: says of a table, as pandas reads it from its file, what it shows of each claim.
+            Must cope with any choice of activations.
+        figures: draws a table. Keys end the files' names: "" gives NAME.png, "share"
+            NAME-share.png. `looks` has every activation of the table.
+        captions: what each figure shows, by the same keys; also its alternative text.
+        activations: by default; None is the whole catalogue.
+        seeds: how many by default; 0 for an experiment that draws nothing at random.
+        options: further settings.
+        images: whether it needs a dataset.
+        alone: whether nothing else may run beside it, because it takes time.
+        seconds: about how long it takes on one core by default: long ones start first.
+        protocol: raised when the same settings would give other numbers than before.
+    """
+
+    name: str
+    place: int
+    title: str
+    question: str
+    measure: Callable[[Setting], "pd.DataFrame"]
+    method: Callable[["pd.DataFrame"], str]
+    findings: Callable[["pd.DataFrame"], list[Finding]]
+    figures: Callable[["pd.DataFrame", Mapping[str, "LineLook"]], dict[str, "Figure"]]
+    captions: Mapping[str, str]
+    activations: tuple[str, ...] | None = SIX_AND_TANH
+    seeds: int = 3
+    options: tuple[Option, ...] = ()
+    images: bool = False
+    alone: bool = False
+    seconds: float = 30.0
+    protocol: int = 1
+
+
+@functools.cache
+def catalogue() -> dict[str, Experiment]:
+    """Return all experiments by name, in the order of the report."""
+    from benchmark.experiments import studies
+
+    modules = (
+        importlib.import_module(f"{studies.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(studies.__path__)
+        if not found.name.startswith("_")
+    )
+    found = [module.EXPERIMENT for module in modules]
+    return {made.name: made for made in sorted(found, key=lambda made: made.place)}
+
+
+def resolve(name: str) -> Experiment:
+    """Return the experiment of that name.
+
+    Raises:
+        RequestError: there is none; the message lists the nearest ones.
+    """
+    key = str(name).strip().lower().replace("-", "_")
+    if key not in catalogue():
+        raise unknown("experiment", name, catalogue())
+    return catalogue()[key]

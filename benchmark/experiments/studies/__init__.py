@@ -1,0 +1,1 @@
+"""One file per question, found by itself: each defines `EXPERIMENT`."""

@@ -1,0 +1,130 @@
+"""The networks. An activation entry goes in, a Keras model comes out; no activation is named.
+
+Importing this loads Keras.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from benchmark.activations.catalogue import ALPHA_DROPOUT, GLOROT, Activation
+from benchmark.models import layers
+
+# What a layer's seed is derived from beside the run's seed, so that no two draws coincide.
+WEIGHTS, DROPOUT, ACTIVATION = 1, 2, 3
+
+
+def derived_seed(seed: int, kind: int, number: int) -> int:
+    """Return the seed of the weights, the dropout or the activation of a run's layer `number`."""
+    return int(np.random.SeedSequence([seed, kind, number]).generate_state(1)[0] >> 1)
+
+
+class _Parts:
+    """Layers of one model, their initial weights and noise fixed by (seed, layer number) alone.
+
+    Two activations with the same initializer start from the same weights, except where an
+    activation asks for wider layers.
+    """
+
+    def __init__(self, entry: Activation, seed: int, initializer: str) -> None:
+        self._entry = entry
+        self._seed = seed
+        self._kind = {
+            "article": entry.initializer,
+            "shared": GLOROT,
+            "recommended": entry.recommended,
+        }[initializer]
+
+    def _drawn(self, kind: int, number: int) -> int:
+        return derived_seed(self._seed, kind, number)
+
+    def initializer(self, number: int, kind: str | None = None) -> keras.Initializer:
+        config = {"seed": self._drawn(WEIGHTS, number)}
+        return keras.initializers.get({"class_name": kind or self._kind, "config": config})
+
+    def hidden(self, number: int, kind: Callable[..., Any], units: int, **options: Any) -> list:
+        """Return a layer of `units` outputs and its activation."""
+        name = f"{'conv' if kind is layers.Conv2D else 'dense'}_{number}"
+        return [
+            kind(
+                units * self._entry.pieces,
+                kernel_initializer=self.initializer(number),
+                name=name,
+                **options,
+            ),
+            self._entry.layer(self._drawn(ACTIVATION, number), name=f"{name}_activation"),
+        ]
+
+    def dropout(self, number: int, rate: float) -> Any:
+        alpha = self._entry.dropout == ALPHA_DROPOUT
+        kind = layers.AlphaDropout if alpha else layers.Dropout
+        return kind(rate, seed=self._drawn(DROPOUT, number), name=f"dropout_{number}")
+
+    def output(self, number: int, classes: int) -> Any:
+        # The softmax layer is not followed by the activation: Glorot, whatever the others have.
+        return keras.layers.Dense(
+            classes,
+            activation="softmax",
+            kernel_initializer=self.initializer(number, GLOROT),
+            # In mixed precision too: half a mantissa is not enough for probabilities and losses.
+            dtype="float32",
+            name="output",
+        )
+
+
+def build_cnn(
+    entry: Activation,
+    input_shape: tuple[int, int, int],
+    classes: int = 10,
+    seed: int = 0,
+    initializer: str = "article",
+    dropout: bool = True,
+) -> keras.Sequential:
+    """Return the article's network: (batch, *input_shape) to (batch, classes) probabilities.
+
+    Conv 3×3×32, conv 3×3×64, max-pooling 2, dropout 0.25, dense 128, dropout 0.5, softmax.
+    `dropout=False` leaves the dropout layers out.
+    """
+    parts = _Parts(entry, seed, initializer)
+    conv = layers.Conv2D
+    stack = [
+        *parts.hidden(1, conv, 32, kernel_size=3),
+        *parts.hidden(2, conv, 64, kernel_size=3),
+        keras.layers.MaxPooling2D(2, name="pool"),
+        parts.dropout(1, 0.25) if dropout else None,
+        keras.layers.Flatten(name="flatten"),
+        *parts.hidden(3, keras.layers.Dense, 128),
+        parts.dropout(2, 0.5) if dropout else None,
+        parts.output(4, classes),
+    ]
+    return _model("cnn", input_shape, stack)
+
+
+def build_mlp(
+    entry: Activation,
+    input_shape: tuple[int, int, int],
+    classes: int = 10,
+    seed: int = 0,
+    initializer: str = "article",
+    dropout: bool = True,
+) -> keras.Sequential:
+    """Return three dense layers of 128 and a softmax: (batch, *input_shape) to (batch, classes).
+
+    Dropout 0.25 after the first two and 0.5 after the third; `dropout=False` leaves it out.
+    """
+    parts = _Parts(entry, seed, initializer)
+    stack = [keras.layers.Flatten(name="flatten")]
+    for number, rate in ((1, 0.25), (2, 0.25), (3, 0.5)):
+        stack += parts.hidden(number, keras.layers.Dense, 128)
+        stack += [parts.dropout(number, rate) if dropout else None]
+    return _model("mlp", input_shape, [*stack, parts.output(4, classes)])
+
+
+def _model(name: str, input_shape: tuple[int, ...], stack: list[Any]) -> keras.Sequential:
+    kept = [layer for layer in stack if layer is not None]
+    return keras.Sequential([keras.Input(input_shape), *kept], name=name)
+
+
+BUILDERS = {"cnn": build_cnn, "mlp": build_mlp}

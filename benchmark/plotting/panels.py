@@ -1,0 +1,86 @@
+"""What the experiments' figures share: panels, legends, heat maps. To be used in `figure_style`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from benchmark.plotting.curves import WIDTH
+from benchmark.plotting.palette import LineLook
+
+# Even in lightness, and told apart in every kind of colour vision.
+HEAT = "cividis"
+
+
+def grid(
+    count: int, columns: int, row_height: float = 1.9, title: str = "", **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure as wide as a page's text and `count` axes in rows of `columns`.
+
+    `row_height` is in inches; `shared` goes to `Figure.subplots` (sharex, sharey).
+    """
+    rows = -(-count // columns)
+    height = rows * row_height + (0.35 if title else 0.1)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+    for unused in axes[count:]:
+        unused.remove()
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
+    return figure, axes[:count]
+
+
+def artist(look: LineLook) -> dict[str, Any]:
+    """Return an activation's look as keyword arguments of `Axes.plot`, without its marker."""
+    return {"color": look.colour, "linestyle": look.linestyle}
+
+
+def legend(
+    figure: Figure,
+    looks: Mapping[str, LineLook],
+    names: Sequence[str],
+    markers: bool = False,
+    loc: str = "outside right upper",
+) -> None:
+    """Put a legend of these activations beside the panels."""
+    handles = [
+        Line2D([], [], **artist(looks[name]), marker=looks[name].marker if markers else "")
+        for name in names
+    ]
+    figure.legend(handles=handles, labels=list(names), loc=loc)
+
+
+def heat_map(
+    axes: Axes,
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    text: str | None = None,
+    **options: Any,
+) -> Any:
+    """Draw values (rows, columns) as coloured cells and return the image, for a colour bar.
+
+    `text` is a format such as "{:.2f}", with which each cell's number is written into it;
+    `options` go to `Axes.imshow` (norm, cmap, vmin, vmax). Cells without a number are left blank.
+    """
+    options.setdefault("cmap", HEAT)
+    image = axes.imshow(values, aspect="auto", interpolation="nearest", **options)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.grid(False)
+    if text:
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                colour = _readable_on(image.cmap(image.norm(value)))
+                axes.text(column, row, text.format(value), ha="center", va="center", color=colour)
+    return image
+
+
+def _readable_on(background: tuple[float, ...]) -> str:
+    red, green, blue = matplotlib.colors.to_rgb(background)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

@@ -1,0 +1,125 @@
+"""Tables for readers: numbers with their units and deviations as texts, in a telling order."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchmark.formatting import mean_and_deviation, number, plain
+from benchmark.plotting.catalogue import Part
+from benchmark.report import story
+
+_COUNTS = ("seeds", "not_learned", "diverged", "failed", "unfinished")
+_ODD = [name.replace("_", " ") for name in _COUNTS[1:]]
+
+
+def final(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the final scores of a setting's activations as texts, best first."""
+    ordered = summary.sort_values(
+        ["test_accuracy_mean", "activation"], ascending=[False, True], na_position="last"
+    )
+    rows = []
+    for row in ordered.to_dict("records"):
+        shown = {"activation": row["activation"]}
+        if row["rates"] == "tuned":
+            shown["learning rate"] = plain(row["learning_rate"])
+        rows.append(
+            {
+                **shown,
+                "test accuracy": mean_and_deviation(row, "test_accuracy", "%"),
+                "95 % interval": _percentages(row, "test_accuracy_ci_low", "test_accuracy_ci_high"),
+                "median": story.percentage(row["test_accuracy_median"]),
+                "middle half": story.percentage(row["test_accuracy_iqm"]),
+                "test loss": mean_and_deviation(row, "test_loss", ""),
+                "validation accuracy": mean_and_deviation(row, "val_accuracy", "%"),
+                "best epoch's": mean_and_deviation(row, "best_val_accuracy", "%"),
+                "mean over epochs": mean_and_deviation(row, "val_accuracy_auc", "%"),
+                **{name.replace("_", " "): _count(row[f"n_{name}"]) for name in _COUNTS},
+            }
+        )
+    table = pd.DataFrame(rows).rename(columns={"seeds": "runs"})
+    # Columns of what did not happen tell nothing.
+    return table.drop(columns=[n for n in table if n in _ODD and table[n].isin([0, "–"]).all()])
+
+
+def _count(value: float) -> int | str:
+    return "–" if pd.isna(value) else int(value)
+
+
+def _percentages(row: dict[str, Any], low: str, high: str) -> str:
+    if pd.isna(row[low]):
+        return "–"
+    return f"{100 * row[low]:.2f} to {100 * row[high]:.2f}"
+
+
+def differences(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparisons of test accuracy of one setting as texts, the best first."""
+    rows = comparisons[comparisons["metric"] == "test_accuracy"]
+    ordered = rows.sort_values(["difference", "activation"], ascending=[False, True])
+    table = pd.DataFrame(
+        {
+            "activation": ordered["activation"],
+            "against": ordered["baseline"],
+            "difference, points": [_or_dash(v, story.signed) for v in ordered["difference"]],
+            "95 % interval": [
+                "–" if pd.isna(low) else story.interval(low, high)
+                for low, high in zip(ordered["ci_low"], ordered["ci_high"])
+            ],
+            "pairs": ordered["n_pairs"],
+            "p": [_or_dash(value, number) for value in ordered["p_value"]],
+            "p, corrected": [_or_dash(value, number) for value in ordered["p_adjusted"]],
+            "better in": [
+                _or_dash(value, lambda share: f"{100 * share:.0f} %")
+                for value in ordered["probability_of_improvement"]
+            ],
+            "verdict": ordered["verdict"],
+            "note": ordered["note"].fillna(""),
+        }
+    )
+    return table if table["note"].any() else table.drop(columns="note")
+
+
+def _or_dash(value: float, form: Callable[[float], str]) -> str:
+    return "–" if pd.isna(value) else form(value)
+
+
+def settings(found: Sequence[Part]) -> pd.DataFrame:
+    """Return the test accuracies of all activations (rows) in all settings (columns) as texts."""
+    columns = {
+        ", ".join(part.labels): {
+            row["activation"]: mean_and_deviation(row, "test_accuracy", "%")
+            for row in part.rows.to_dict("records")
+        }
+        for part in found
+    }
+    table = pd.DataFrame(columns).fillna("–")
+    return table.rename_axis("activation").reset_index()
+
+
+def cost(summary: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """Return the costs of a setting's activations as texts, the fastest epoch first."""
+    rows = []
+    reached = {(row.activation, row.level): row for row in levels.itertuples()}
+    for row in summary.sort_values(["seconds_per_epoch_mean", "activation"]).to_dict("records"):
+        rows.append(
+            {
+                "activation": row["activation"],
+                "an epoch": mean_and_deviation(row, "seconds_per_epoch", "s"),
+                "a run": mean_and_deviation(row, "seconds", "s"),
+                "peak memory": mean_and_deviation(row, "peak_memory_mb", "MB"),
+                **{
+                    f"to {100 * level:g} %": _reached(reached.get((row["activation"], level)))
+                    for level in sorted({level for _, level in reached})
+                },
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _reached(row: Any) -> str:
+    if row is None:
+        return "–"
+    if pd.isna(row.epochs_median):
+        return f"{int(row.n_reached)} of {int(row.n_runs)} runs" if row.n_reached > 0 else "–"
+    epochs = "1 epoch" if row.epochs_median == 1 else f"{row.epochs_median:g} epochs"
+    return f"{epochs}, {number(row.seconds_median)} s"

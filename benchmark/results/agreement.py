@@ -1,0 +1,321 @@
+"""What results folders that are to be merged must agree in: data, definitions, numbers."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.errors import RequestError
+from benchmark.experiments import base
+from benchmark.formatting import counted, listing, number
+from benchmark.results.folder import Store
+from benchmark.results.run import RUN_FILES
+from benchmark.stats import summary
+from benchmark.training.spec import COMPARISON, TUNING
+
+_DEFINITION = ("formula", "parameters", "initializer", "dropout", "sha256")
+# The fields of a run's spec that the tables call otherwise.
+_SPEC_NAMES = {"loss_function": "loss", "epochs_asked": "epochs"}
+_VERSIONS = ("python", "tensorflow", "keras", "numpy")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder to be merged: the records of what is whole in it, by name.
+
+    `purposes` are those of the runs that its tables list; `failures` are the experiments whose
+    last attempt failed, `broken` the runs and experiments that are unfinished or damaged.
+    """
+
+    store: Store
+    purposes: dict[str, str]
+    finished: dict[str, dict[str, Any]]
+    failed: dict[str, dict[str, Any]]
+    measured: dict[str, dict[str, Any]]
+    failures: list[str]
+    broken: list[str]
+
+    @property
+    def name(self) -> str:
+        """The folder, quoted for messages."""
+        return repr(str(self.store.path))
+
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """Return the records of the runs that its tables list, by name."""
+        return {run: self.finished.get(run) or self.failed[run] for run in self.purposes}
+
+
+def check_data(sources: Sequence[Source]) -> None:
+    """Refuse two versions of a dataset.
+
+    Raises:
+        RequestError: there are.
+    """
+    known: dict[str, tuple[str, Source]] = {}
+    for source in sources:
+        for record in (*source.listed().values(), *source.measured.values()):
+            dataset, sha256 = record["spec"]["dataset"], record["spec"]["data_sha256"]
+            other, first = known.setdefault(dataset, (sha256, source))
+            if other != sha256 and first is not source:
+                raise RequestError(
+                    f"dataset {dataset!r} is not the same in {first.name} (SHA-256 {other[:10]}…)"
+                    f" and in {source.name} ({sha256[:10]}…): merge results of the same files"
+                )
+
+
+def check_definitions(sources: Sequence[Source]) -> None:
+    """Refuse two definitions of an activation under one name.
+
+    Raises:
+        RequestError: there are.
+    """
+    known: dict[str, dict[str, tuple[dict[str, Any], Source]]] = {}
+    for source in sources:
+        for name, facts in _definitions(source):
+            others = known.setdefault(name, {})
+            if (
+                others.setdefault(json.dumps(facts, sort_keys=True), (facts, source))[0]
+                is not facts
+            ):
+                continue
+            for other, first in others.values():
+                unlike = [key for key in facts if other.get(key, facts[key]) != facts[key]]
+                if unlike and first is not source:
+                    raise RequestError(
+                        f"activation {name!r} is not the same in {first.name} and in {source.name}"
+                        f" ({_unlike(unlike[0], other, facts)}): give one of them another name"
+                    )
+
+
+def _unlike(key: str, one: dict[str, Any], two: dict[str, Any]) -> str:
+    # Of a hash the beginning will do.
+    values = [str(facts[key])[:10] if key == "sha256" else facts[key] for facts in (one, two)]
+    return f"{key} {values[0]!r} and {values[1]!r}"
+
+
+def _definitions(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    for record in source.listed().values():
+        known = record.get("activation") or {}
+        yield record["spec"]["activation"], {key: known[key] for key in _DEFINITION if key in known}
+    for record in source.measured.values():
+        for name, sha256 in record["spec"]["activations"]:
+            yield name, {"sha256": sha256}
+
+
+def check_twins(sources: Sequence[Source]) -> None:
+    """Refuse two runs of one seed whose settings the tables cannot tell apart.
+
+    Raises:
+        RequestError: there are, of two kinds of device for instance.
+    """
+    columns = [*summary.SETTINGS, "activation", "seed"]
+    fields = [_SPEC_NAMES.get(name, name) for name in columns]
+    known: dict[tuple, tuple[str, dict[str, Any], Source]] = {}
+    for source in sources:
+        for run, record in source.listed().items():
+            spec = record["spec"]
+            key = tuple(spec.get(name) for name in fields)
+            twin, other, first = known.setdefault(key, (run, spec, source))
+            if twin == run or first is source:
+                continue
+            unlike = [
+                f"{name} {other.get(name)} and {value}"
+                for name, value in spec.items()
+                if other.get(name) != value
+            ]
+            raise RequestError(
+                f"run {twin} in {first.name} and run {run} in {source.name} have the same settings"
+                f" and seed ({listing(unlike or ['made by two versions of this project'])}): merge"
+                " runs of one kind, or of different seeds"
+            )
+
+
+def purposes(sources: Sequence[Source]) -> dict[str, str]:
+    """Return what each run of the tables is for; one that is compared and tuned is compared.
+
+    Raises:
+        RequestError: a run served to choose a learning rate in one folder, and is a result in
+            another.
+    """
+    found: dict[str, tuple[str, Source]] = {}
+    for source in sources:
+        for run, purpose in source.purposes.items():
+            known, first = found.setdefault(run, (purpose, source))
+            if (known == TUNING) != (purpose == TUNING):
+                raise RequestError(
+                    f"run {run} is for {known} in {first.name} and for {purpose} in"
+                    f" {source.name}: one that chose a learning rate cannot be a result too;"
+                    " compare other seeds"
+                )
+            if purpose == COMPARISON:
+                found[run] = (purpose, first)
+    return {run: purpose for run, (purpose, _) in found.items()}
+
+
+def check_tuning(sources: Sequence[Source]) -> None:
+    """Refuse choices of learning rates that were not made by the same runs.
+
+    Raises:
+        RequestError: two activations of one setting, each from a folder of its own, had other
+            learning rates or seeds to choose from; the pooled choice would not be fair.
+    """
+    grids: dict[tuple, tuple[set[tuple], str, Source]] = {}
+    for source in sources:
+        tried: dict[tuple, set[tuple]] = {}
+        for run, record in source.listed().items():
+            if source.purposes[run] == TUNING:
+                spec = dict(record["spec"])
+                grid = (spec.pop("learning_rate"), spec.pop("seed"))
+                name = spec.pop("activation")
+                spec.pop("activation_sha256")
+                tried.setdefault((name, tuple(sorted(spec.items(), key=str))), set()).add(grid)
+        for (name, setting), grid in tried.items():
+            known, other, first = grids.setdefault(setting, (grid, name, source))
+            if known != grid:
+                raise RequestError(
+                    f"{source.name} chose the learning rate of {name} by other rates or seeds than"
+                    f" {first.name} that of {other}: choose anew with the same"
+                    " --tune-learning-rates and --tune-seeds"
+                )
+
+
+def check_runs(sources: Sequence[Source]) -> list[str]:
+    """Return the runs that several folders have finished.
+
+    Raises:
+        RequestError: some have other numbers in another folder.
+    """
+    shared, unlike = [], []
+    for run, first, other in _pairs(sources, "finished"):
+        shared.append(run)
+        if found := _run_difference(run, first, other):
+            unlike.append((found, run, first, other))
+    if unlike:
+        found, run, first, other = max(unlike, key=lambda item: item[0].size)
+        rest = len(unlike) - 1
+        more = f"; so have {counted(rest, 'more run')}, none by more" if rest else ""
+        raise RequestError(
+            f"run {run} has other numbers in {first.name} than in {other.name}: {found.words}"
+            f" ({_machines(first.finished[run], other.finished[run])}){more}; take it out of one"
+            f" of them, with its folder runs/{run}"
+        )
+    return list(dict.fromkeys(shared))
+
+
+def check_experiments(sources: Sequence[Source]) -> list[str]:
+    """Return the experiments that several folders have with other measured times.
+
+    Raises:
+        RequestError: one was done with other settings in another folder, or has other numbers.
+    """
+    timed = []
+    for name, first, other in _pairs(sources, "measured"):
+        record, second = first.measured[name], other.measured[name]
+        spec, settings = record["spec"], second["spec"]
+        again = f"take it out of one of them, with its files experiments/{name}.*"
+        unlike = [key for key in spec if settings.get(key) != spec[key]]
+        if unlike:
+            raise RequestError(
+                f"experiment {name} is of other {listing(unlike)} in {first.name} than in"
+                f" {other.name}: {again}"
+            )
+        if record["checksum"] == second["checksum"]:
+            continue
+        made = base.catalogue().get(name)
+        found = _file_difference(f"experiments/{name}.csv", first, other)
+        # One that has the machine to itself takes times, under names of its own.
+        if found and not (made and made.alone):
+            raise RequestError(
+                f"experiment {name} has other numbers in {first.name} than in {other.name}:"
+                f" {found.words} ({_machines(record, second)}); {again}"
+            )
+        timed.append(name)
+    return list(dict.fromkeys(timed))
+
+
+def _pairs(sources: Sequence[Source], what: str) -> Iterator[tuple[str, Source, Source]]:
+    """Yield each name that several sources have, with the first of them and another."""
+    owners: dict[str, Source] = {}
+    for source in sources:
+        for name in getattr(source, what):
+            first = owners.setdefault(name, source)
+            if first is not source:
+                yield name, first, source
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """How far two tables lie apart: the largest difference of two numbers, infinite where it is
+    of another kind, and in words."""
+
+    size: float
+    words: str
+
+
+def _run_difference(run: str, first: Source, other: Source) -> _Difference | None:
+    files = (f"runs/{run}/{name}" for name in RUN_FILES)
+    found = (_file_difference(file, first, other) for file in files)
+    return next((difference for difference in found if difference), None)
+
+
+def _file_difference(name: str, first: Source, other: Source) -> _Difference | None:
+    return difference(*((source.store.path / name).read_bytes() for source in (first, other)))
+
+
+def difference(first: bytes, other: bytes) -> _Difference | None:
+    """Return how two tables in CSV differ, but for columns of seconds; None if they do not."""
+    if first == other:
+        return None
+    one, two = _columns(first), _columns(other)
+    if list(one) != list(two):
+        return _Difference(math.inf, "other columns")
+    rows = [len(next(iter(table.values()), [])) for table in (one, two)]
+    if rows[0] != rows[1]:
+        return _Difference(math.inf, f"{rows[0]} and {rows[1]} rows")
+    apart = {name: list(map(_apart, one[name], two[name])) for name in one}
+    column = max(apart, key=lambda name: max(apart[name], default=0.0))
+    size = max(apart[column], default=0.0)
+    if not size:
+        return None
+    if math.isfinite(size):
+        return _Difference(size, f"largest difference {number(size)}, in {column}")
+    count = sum(difference > 0 for difference in apart[column])
+    return _Difference(size, f"other {column} in {counted(count, 'row')}")
+
+
+def _columns(text: bytes) -> dict[str, tuple[str, ...]]:
+    """Return the cells of each column that is compared, as they are written."""
+    header, *rows = csv.reader(io.StringIO(text.decode(), newline=""))
+    columns = dict(zip(header, zip(*rows) if rows else ((),) * len(header)))
+    return {name: cells for name, cells in columns.items() if "seconds" not in name}
+
+
+def _apart(one: str, two: str) -> float:
+    """Return the difference of two cells; infinite where they differ and are not two numbers."""
+    if one == two:
+        return 0.0
+    try:
+        difference = abs(float(one) - float(two))
+    except ValueError:
+        return math.inf
+    return math.inf if math.isnan(difference) else difference
+
+
+def _machines(record: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return in which ways the machines and the code that made two records differ."""
+    one, two = (_provenance(made.get("environment", {})) for made in (record, other))
+    unlike = [f"{name} {one[name]} and {two[name]}" for name in one if one[name] != two[name]]
+    return listing(unlike or ["of one kind of processor, one version of everything"])
+
+
+def _provenance(environment: dict[str, Any]) -> dict[str, Any]:
+    versions = environment.get("versions", {})
+    return {
+        "processor": environment.get("processor"),
+        "GPU": ", ".join(environment.get("gpus") or ["none"]),
+        **{name: versions.get(name) for name in _VERSIONS},
+        "commit": str(environment.get("git_commit"))[:10],
+    }

@@ -1,0 +1,250 @@
+"""Results folders of several machines joined to one: what agrees is copied, the rest refused."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import RequestError
+from benchmark.formatting import counted, listing
+from benchmark.results import agreement
+from benchmark.results.agreement import Source
+from benchmark.results.folder import Store
+from benchmark.results.formats import csv_text
+from benchmark.results.run import DONE
+from benchmark.training.spec import COMPARISON
+
+# Where the files are gathered, inside the output, until all are there.
+_GATHERING = ".merging"
+# What a merge that was killed leaves in its output.
+_LEFT_OVER = {".lock", _GATHERING}
+_COPIES = 8
+# More names than this are counted.
+_NAMED = 3
+
+
+def merge(sources: Sequence[str | Path], output: str | Path) -> list[str]:
+    """Join the results folders of several machines in a new one.
+
+    Copied are finished runs, failed ones that no source has finished, and experiments. Where
+    several sources have a run or an experiment, the first one's is taken; all must have the same
+    numbers, but for measured times. Runs that a source keeps but no longer lists in its tables
+    are copied and stay unlisted. environment.json is the first source's, with all of them beside:
+    each run's and experiment's own is in its record. runs.csv holds names and purposes only;
+    tables, figures and page are made by whoever calls, as `report` makes them.
+
+    The sources are not changed, and held against other commands meanwhile. The files are gathered
+    in a hidden folder of the output, which a killed merge leaves behind and the next one clears.
+
+    Returns what was done, in lines for the screen.
+
+    Raises:
+        RequestError: a source is missing, empty or in use; the output is not empty or lies in a
+            source; or the sources contradict each other. Nothing was written.
+        OSError: the disk is full or a folder became unusable on the way.
+    """
+    stores = [Store(source) for source in sources]
+    target = Store(Path(output).expanduser().resolve())
+    _check_sources(stores)
+    _check_output(target.path, str(output), stores)
+    with contextlib.ExitStack() as held:
+        for store in stores:
+            held.enter_context(_held(store))
+        opened = [_read(store) for store in stores]
+        agreement.check_data(opened)
+        agreement.check_definitions(opened)
+        agreement.check_twins(opened)
+        runs = agreement.purposes(opened)
+        agreement.check_tuning(opened)
+        shared = agreement.check_runs(opened)
+        timed = agreement.check_experiments(opened)
+        target.prepare()
+        # Only seen to be possible: the folder of the runs comes whole.
+        (target.path / "runs").rmdir()
+        with target.lock():
+            _gather(opened, target, runs)
+    return _told(opened, shared, timed)
+
+
+def _told(sources: list[Source], shared: list[str], timed: list[str]) -> list[str]:
+    finished, measured = _owners(sources, "finished"), _owners(sources, "measured")
+    failed = [run for run in _owners(sources, "failed") if run not in finished]
+    kept = {*finished, *failed, *measured}
+    broken = [name for name in _owners(sources, "broken") if name not in kept]
+    runs, found = counted(len(finished), "finished run"), counted(len(measured), "experiment")
+    lines = [f"Merged {len(sources)} folders: {runs}, {found}."]
+    if shared:
+        lines.append(
+            f"In more than one folder, with the same numbers: {counted(len(shared), 'run')}; the"
+            " times are those of the first."
+        )
+    if timed:
+        lines.append(f"Times measured in more than one folder, the first's kept: {_some(timed)}.")
+    if failed:
+        lines.append(f"Failed and finished in no folder: {_some(failed)}.")
+    if broken:
+        lines.append(f"Left out, unfinished or damaged: {_some(broken)}.")
+    return lines
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - _NAMED
+    return listing([*names[:_NAMED], f"{rest} more"] if rest > 0 else names)
+
+
+def _check_sources(stores: list[Store]) -> None:
+    if len(stores) < 2:
+        given = listing([repr(str(store.path)) for store in stores])
+        raise RequestError(f"folders to merge: {given} is too few: give two or more")
+    seen = set()
+    for store in stores:
+        name, place = repr(str(store.path)), store.path.resolve()
+        if not place.is_dir():
+            raise RequestError(
+                f"{name} is not a folder: give the --output folders of earlier commands"
+            )
+        if place in seen:
+            raise RequestError(f"{name} is given twice: give each folder once")
+        seen.add(place)
+
+
+def _check_output(path: Path, name: str, sources: list[Store]) -> None:
+    for source in sources:
+        if source.path.resolve() in (path, *path.parents):
+            raise RequestError(
+                f"output {name!r} lies in {str(source.path)!r}, which is to be merged: give a"
+                " folder outside, with --output"
+            )
+    if path.exists() and not (
+        path.is_dir() and {file.name for file in path.iterdir()} <= _LEFT_OVER
+    ):
+        raise RequestError(f"output {name!r} is not an empty folder: give a new one, with --output")
+
+
+@contextlib.contextmanager
+def _held(store: Store) -> Iterator[None]:
+    """Hold a source; nothing is written there, and where no lock is, no command is at work."""
+    from filelock import FileLock, Timeout
+
+    path = store.path / ".lock"
+    lock = FileLock(path, timeout=0)
+    try:
+        # A lock that may not be written to cannot be held.
+        if path.exists() and os.access(path, os.W_OK):
+            lock.acquire()
+    except Timeout as error:
+        raise RequestError(
+            f"{str(store.path)!r} is in use by another command: wait for it"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(store: Store) -> Source:
+    """Read the records of a source.
+
+    Raises:
+        RequestError: it holds neither that are whole.
+    """
+    finished, failed, measured, broken = {}, {}, {}, []
+    for path in sorted((store.path / "runs").glob("*/")):
+        run, folder = path.name, store.folder(path.name)
+        if record := folder.done():
+            finished[run] = record
+        elif (record := folder.record()) and record["status"] not in DONE:
+            failed[run] = record
+        else:
+            broken.append(run)
+    for name in store.measured():
+        if record := store.measurement(name):
+            measured[name] = record
+        else:
+            broken.append(name)
+    failures = list(store.failures())
+    if not (finished or failed or measured or failures):
+        raise RequestError(
+            f"{str(store.path)!r} holds neither finished runs nor experiments: give the --output"
+            " folder of an earlier command"
+        )
+    purposes = store.purposes()
+    listed = {
+        run: purposes.get(run) or COMPARISON
+        for run in store.recorded()
+        if run in finished or run in failed
+    }
+    return Source(store, listed, finished, failed, measured, failures, broken)
+
+
+def _owners(sources: list[Source], what: str) -> dict[str, Source]:
+    """Return the first source that has each name."""
+    owners: dict[str, Source] = {}
+    for source in sources:
+        for name in getattr(source, what):
+            owners.setdefault(name, source)
+    return owners
+
+
+def _gather(sources: list[Source], target: Store, runs: dict[str, str]) -> None:
+    """Copy the files; they come into the output itself only when all are there."""
+    gathered = Store(target.path / _GATHERING)
+    shutil.rmtree(gathered.path, ignore_errors=True)
+    try:
+        gathered.prepare()
+        _copy_runs(sources, gathered)
+        _copy_experiments(sources, gathered)
+        if runs:
+            rows = ({"run": run, "purpose": purpose} for run, purpose in runs.items())
+            gathered.write_text("runs.csv", csv_text(("run", "purpose"), rows))
+        gathered.write_environment(_environment(sources))
+        # The runs last: whoever finds them finds what they are for.
+        for path in sorted(gathered.path.iterdir(), key=lambda path: path.name == "runs"):
+            os.rename(path, target.path / path.name)
+    finally:
+        shutil.rmtree(gathered.path, ignore_errors=True)
+
+
+def _copy_runs(sources: list[Source], to: Store) -> None:
+    owners = {**_owners(sources, "failed"), **_owners(sources, "finished")}
+
+    def copy(run: str) -> None:
+        to.folder(run).receive(owners[run].store.folder(run).files())
+
+    # The disk takes several files at once.
+    with ThreadPoolExecutor(_COPIES) as pool:
+        list(pool.map(copy, owners))
+
+
+def _copy_experiments(sources: list[Source], to: Store) -> None:
+    measured, failures = _owners(sources, "measured"), _owners(sources, "failures")
+    if measured:
+        (to.path / "experiments").mkdir()
+    for name, source in measured.items():
+        table = f"experiments/{name}.csv"
+        to.write_text(table, (source.store.path / table).read_bytes().decode())
+        to.write_measurement(name, source.measured[name])
+    for name, source in failures.items():
+        if name not in measured:
+            text = source.store.path / "experiments" / f"{name}.error.txt"
+            to.write_failure(name, text.read_text(errors="replace"))
+
+
+def _environment(sources: list[Source]) -> dict[str, Any]:
+    """Return the first source's environment, so that the file reads as ever, and under
+    "merged_from" all of them, each with the name of its folder."""
+    found, parts = {}, []
+    for source in sources:
+        try:
+            facts = json.loads((source.store.path / "environment.json").read_bytes())
+        except (OSError, ValueError):
+            continue
+        found = found or facts
+        # What was merged before names its own.
+        own = [{"folder": source.store.path.resolve().name, **facts}]
+        parts += facts.get("merged_from", own)
+    return {**found, "merged_from": parts}

@@ -1,0 +1,161 @@
+"""What a result needs to be trusted later: versions, commit, processor, accelerator, limits."""
+
+import contextlib
+import functools
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "matplotlib", "distributed", "scikit-learn")
+# What a worker needs at most, seen after the whole catalogue on MNIST at batch 128, all compiled; a
+# worker more than fits is a worker that the system kills.
+WORKER_BYTES = 2_000_000_000
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide or draw the numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        found[name] = _version(name)
+    return found
+
+
+def _version(package: str) -> str:
+    # The CPU build of TensorFlow is a package of another name.
+    for name in (package, f"{package}-cpu"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def git_commit() -> str:
+    """Return the commit of this code, "+changes" behind it if files differ; "" outside git."""
+    here = Path(__file__).resolve().parents[1]
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(here), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        tracked = git("ls-files", "--", str(here))
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", str(here))
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    # Installed under an unrelated checkout, the files are not that checkout's.
+    return f"{commit}{'+changes' if changes else ''}" if commit and tracked else ""
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Return how many cores this process may use, container limits and affinity heeded."""
+    from dask.system import CPU_COUNT
+
+    return CPU_COUNT
+
+
+def memory_bytes() -> int:
+    """Return the bytes of memory this process may use, container limits heeded."""
+    from distributed.system import MEMORY_LIMIT
+
+    return int(MEMORY_LIMIT)
+
+
+def gpu_driver() -> str:
+    """Return what shows a GPU's driver on this machine, or ""."""
+    for path in ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg", "/dev/kfd"):
+        if Path(path).exists():
+            return path
+    return ""
+
+
+_ASK_TENSORFLOW = """
+import json, tensorflow as tf
+gpus = tf.config.list_physical_devices("GPU")
+details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+print(json.dumps({
+    "gpus": [str(detail.get("device_name", "GPU")) for detail in details],
+    "cuda_build": tf.test.is_built_with_cuda(),
+}))
+"""
+
+
+@functools.cache
+def tensorflow_devices() -> dict[str, Any]:
+    """Ask TensorFlow, in a process of its own, for its GPUs and build.
+
+    Returns keys "gpus" (names), "cuda_build", and "messages" (what TensorFlow wrote).
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK_TENSORFLOW], capture_output=True, text=True, timeout=300
+    )
+    lines = done.stdout.strip().splitlines()
+    answer = json.loads(lines[-1]) if done.returncode == 0 and lines else {}
+    return {"gpus": [], "cuda_build": False, **answer, "messages": done.stderr}
+
+
+def gpus() -> list[str]:
+    """Return the names of the GPUs that TensorFlow can use; quick where there is no driver."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return [] if hidden or not gpu_driver() else list(tensorflow_devices()["gpus"])
+
+
+def workers_that_fit(gpu_count: int, threads: int) -> int:
+    """Return how many runs at once keep this machine busy: one per GPU, else one per core.
+
+    Memory is heeded: each worker is given room for the largest run.
+    """
+    if gpu_count:
+        return gpu_count
+    return max(1, min(cores() // threads, memory_bytes() // WORKER_BYTES))
+
+
+def describe() -> dict[str, Any]:
+    """Return the environment as a dictionary that JSON can hold."""
+    return {
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": cores(),
+        "memory_bytes": memory_bytes(),
+        "gpus": gpus(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def reset_peak_memory() -> None:
+    """Begin a new peak of this process's memory, where the system can (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb() -> float:
+    """Return the peak of this process's resident memory in megabytes (10⁶ bytes)."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    except OSError:
+        pass
+    import psutil
+
+    return round(psutil.Process().memory_info().rss / 1e6, 1)

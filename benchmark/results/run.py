@@ -1,0 +1,286 @@
+"""The files of one run, and the columns of the tables that hold many."""
+
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.results.formats import csv_text, read_sealed, sha256, write_atomic, write_sealed
+from benchmark.training.spec import RunSpec
+
+if TYPE_CHECKING:
+    from benchmark.training.trainer import Checkpoint, Outcome
+
+HISTORY_COLUMNS = (
+    "dataset",
+    "model",
+    "activation",
+    "optimizer",
+    "learning_rate",
+    "loss_function",
+    "seed",
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "seconds",
+    "run",
+)
+SCORES = (
+    "epochs",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+    "seconds_per_epoch",
+    "peak_memory_mb",
+)
+BINARY_SCORES = ("binary_accuracy", "val_binary_accuracy", "test_binary_accuracy")
+SETTINGS = (
+    "batch_size",
+    "epochs_asked",
+    "limit",
+    "initializer",
+    "validation",
+    "threads",
+    "device",
+    "deterministic",
+    "precision",
+)
+# What a run is for, and what its test set is like.
+CIRCUMSTANCES = ("purpose", "test_images", "majority_share")
+RUN_COLUMNS = (
+    *("run", "dataset", "model", "activation", "optimizer", "learning_rate", "loss_function"),
+    *("seed", "status"),
+    *SCORES,
+    *BINARY_SCORES,
+    *SETTINGS,
+    *CIRCUMSTANCES,
+    *("parameters", "data_sha256", "data_origin", "activation_sha256", "error"),
+)
+DONE = ("complete", "diverged")
+_DIGEST_BYTES = 32
+RUN_FILES = ("history.csv", "predictions.csv")
+_TRAVELLING = ("run.json", *RUN_FILES, "log.txt")
+# Scores that only the binary cross-entropy of the source's protocol calls for.
+_BINARY_LOSS = "binary_crossentropy"
+
+
+def spec_columns(spec: RunSpec, run: str) -> dict[str, Any]:
+    """Return the name and the settings of a run under the names they have in the tables."""
+    fields = dict(vars(spec))
+    fields["loss_function"] = fields.pop("loss")
+    fields["epochs_asked"] = fields.pop("epochs")
+    return {**fields, "run": run}
+
+
+def spec_of(row: Mapping[str, str]) -> RunSpec:
+    """Return the settings of a run from its cells in runs.csv.
+
+    Raises:
+        KeyError, ValueError: a cell is missing or damaged.
+    """
+    wholes = ("seed", "batch_size", "epochs_asked", "threads")
+    texts = ("dataset", "activation", "model", "optimizer", "initializer", "validation", "device")
+    numbers = {name: int(row[name]) for name in wholes}
+    return RunSpec(
+        **{name: row[name] for name in (*texts, "precision", "data_sha256", "activation_sha256")},
+        learning_rate=float(row["learning_rate"]),
+        loss=row["loss_function"],
+        epochs=numbers.pop("epochs_asked"),
+        limit=int(row["limit"]) if row["limit"] else None,
+        deterministic=row["deterministic"] == "True",
+        **numbers,
+    )
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def log(self) -> Path:
+        """What the run printed."""
+        return self.path / "log.txt"
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @contextlib.contextmanager
+    def lock(self, seconds: float = 60) -> Iterator[None]:
+        """Hold the folder, so that a worker left over from a killed command cannot write too.
+
+        Raises:
+            filelock.Timeout: another process held it all the time.
+        """
+        from filelock import FileLock
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / ".lock", timeout=seconds):
+            for left_over in self.path.glob(".*.tmp"):
+                left_over.unlink(missing_ok=True)
+            yield
+
+    def record(self) -> dict[str, Any] | None:
+        """Return run.json, or None if there is none or it is damaged."""
+        return read_sealed(self.path / "run.json")
+
+    def done(self) -> dict[str, Any] | None:
+        """Return the record of a finished run whose files are as it left them, else None."""
+        record = self.record()
+        if not record or record["status"] not in DONE:
+            return None
+        try:
+            for name, checksum in record["checksums"].items():
+                if sha256((self.path / name).read_bytes()) != checksum:
+                    return None
+        except OSError:
+            return None
+        return record
+
+    def checkpoint(self) -> "Checkpoint | None":
+        """Return where an interrupted run stopped, or None if there is nothing whole."""
+        from benchmark.training.trainer import Checkpoint
+
+        try:
+            data = self._checkpoint.read_bytes()
+        except OSError:
+            return None
+        digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            rows = json.loads(archive["rows"].tobytes())
+            arrays = [archive[f"array_{i}"] for i in range(len(archive.files) - 1)]
+        return Checkpoint(rows, arrays)
+
+    def save_checkpoint(self, checkpoint: "Checkpoint") -> None:
+        """Write rows and arrays as one file: they are always of the same epoch."""
+        buffer = io.BytesIO()
+        rows = np.frombuffer(json.dumps(checkpoint.rows).encode(), np.uint8)
+        arrays = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
+        np.savez(buffer, rows=rows, **arrays)
+        content = buffer.getvalue()
+        write_atomic(self._checkpoint, hashlib.sha256(content).digest() + content)
+
+    def write_history(self, spec: RunSpec, rows: list[dict[str, Any]]) -> None:
+        """Write history.csv, one row per epoch."""
+        settings = spec_columns(spec, spec.run)
+        text = csv_text(HISTORY_COLUMNS, ({**settings, **row} for row in rows))
+        write_atomic(self.path / "history.csv", text)
+
+    def finish(
+        self, spec: RunSpec, outcome: "Outcome", labels: np.ndarray, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Write the files of a finished run, run.json last, and return its record.
+
+        `labels` (n,) are the true classes of the test images; `facts` join the record as they
+        are (environment, data, activation, peak memory).
+        """
+        self.write_history(spec, outcome.rows)
+        columns = ("index", "true", "predicted", "probability")
+        predictions = zip(labels.tolist(), outcome.predicted.tolist(), outcome.probability)
+        rows = (dict(zip(columns, (i, *row))) for i, row in enumerate(predictions))
+        write_atomic(self.path / "predictions.csv", csv_text(columns, rows))
+        record = {
+            "run": spec.run,
+            "status": outcome.status,
+            "spec": dataclasses.asdict(spec),
+            "scores": final_scores(spec, outcome.rows, outcome.test),
+            "parameters": outcome.parameters,
+            **facts,
+            "checksums": {name: sha256((self.path / name).read_bytes()) for name in RUN_FILES},
+        }
+        self._write_record(record)
+        self._checkpoint.unlink(missing_ok=True)
+        return record
+
+    def fail(self, spec: RunSpec, error: str, facts: dict[str, Any]) -> dict[str, Any]:
+        """Write the record of a run that crashed, with its log's end, and return it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            facts = {**facts, "log_end": self.log.read_text(errors="replace")[-4000:]}
+        record = {
+            "run": spec.run,
+            "status": "failed",
+            "error": error,
+            "spec": dataclasses.asdict(spec),
+            **facts,
+        }
+        self._write_record(record)
+        return record
+
+    def _write_record(self, record: dict[str, Any]) -> None:
+        write_sealed(self.path / "run.json", record)
+
+    def test_set(self) -> dict[str, Any]:
+        """Return the size of the test set and the share of its most frequent class."""
+        try:
+            with (self.path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+                counts = Counter(row["true"] for row in csv.DictReader(file))
+        except (OSError, KeyError, ValueError, csv.Error):
+            return {}
+        images = counts.total()
+        if not images:
+            return {}
+        return {"test_images": images, "majority_share": max(counts.values()) / images}
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of the run's files by name, to be `receive`d by another store."""
+        paths = (self.path / name for name in _TRAVELLING)
+        return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+    def receive(self, files: dict[str, bytes]) -> None:
+        """Write the files of a run that was done elsewhere, run.json last.
+
+        Raises:
+            filelock.Timeout: another process holds the folder.
+        """
+        with self.lock():
+            for name in reversed(_TRAVELLING):
+                if name in files:
+                    write_atomic(self.path / name, files[name])
+            if "predictions.csv" in files:
+                # Of an attempt here.
+                self._checkpoint.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Forget the run, the record first."""
+        for name in ("run.json", "checkpoint", *RUN_FILES, "log.txt"):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def final_scores(
+    spec: RunSpec, rows: list[dict[str, Any]], test: dict[str, float]
+) -> dict[str, Any]:
+    """Return the last epoch's and the test's scores, and the time: seconds of all epochs, and
+    the median epoch's (the first one holds the tracing of the graph)."""
+    seconds = [row["seconds"] for row in rows]
+    scores = {
+        **{name: rows[-1][name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+        "epochs": len(rows),
+        "test_loss": test.get("test_loss"),
+        "test_accuracy": test.get("test_accuracy"),
+        "seconds": round(sum(seconds), 4),
+        "seconds_per_epoch": float(np.median(seconds)),
+    }
+    if spec.loss == _BINARY_LOSS:
+        scores["binary_accuracy"] = rows[-1]["binary_accuracy"]
+        scores["val_binary_accuracy"] = rows[-1]["val_binary_accuracy"]
+        scores["test_binary_accuracy"] = test.get("test_binary_accuracy")
+    return scores

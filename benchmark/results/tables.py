@@ -1,0 +1,108 @@
+"""Store → statistics → tables: what the recorded runs say, as the files beside runs.csv."""
+
+import pandas as pd
+
+from benchmark.data.loading import Dataset
+from benchmark.errors import RequestError
+from benchmark.formatting import listing
+from benchmark.results.folder import Store
+from benchmark.stats import comparisons, confusion, summary
+from benchmark.training.spec import BASELINE
+
+_PIXELS = ["height", "width", "scale", "pixels"]
+
+
+def derive(
+    store: Store,
+    history: pd.DataFrame,
+    runs: pd.DataFrame,
+    baseline: str | None = None,
+    data: Dataset | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Return the tables made of history.csv and runs.csv, by the names of their files.
+
+    Args:
+        store: the folder, for the predictions of runs.
+        history: the epochs.
+        runs: the runs.
+        baseline: what the others are compared with; None is the one of the folder's last tables,
+            else ReLU, else the first activation.
+        data: the images, to show those that are misread; None takes those shown before.
+
+    Raises:
+        RequestError: no run has the baseline.
+    """
+    baseline = _baseline(store, runs, baseline)
+    predictions = store.predictions(_to_be_read(runs))
+    tables = {
+        "summary": summary.summarise(runs, history),
+        "levels": summary.levels(history, runs),
+        "comparisons": comparisons.compare(runs, baseline, predictions),
+        "pairs": comparisons.all_pairs(runs, predictions),
+        "ranks": comparisons.ranks(runs),
+        "tuning": summary.tuning(runs),
+        "confusion": confusion.confusion(predictions, runs),
+    }
+    misread = confusion.misread(predictions, runs)
+    tables["misread"] = _with_pixels(misread, data, _optional(store, "misread.csv"))
+    return tables
+
+
+def write(store: Store, tables: dict[str, pd.DataFrame]) -> None:
+    """Write the tables; one of learning rates only where some were chosen."""
+    for name, table in tables.items():
+        if name == "tuning" and table.empty:
+            store.remove("tuning.csv")
+        else:
+            store.write_table(f"{name}.csv", table)
+
+
+def _baseline(store: Store, runs: pd.DataFrame, wanted: str | None) -> str:
+    there = list(dict.fromkeys(runs["activation"]))
+    if wanted is None:
+        last = _optional(store, "comparisons.csv").get("baseline", pd.Series(dtype=str))
+        kept = [name for name in [*last.dropna().unique(), BASELINE] if name in there]
+        return [*kept, *there][0]
+    if wanted not in there:
+        raise RequestError(
+            f"baseline {wanted!r} is not among the activations compared: give one of"
+            f" {listing(there)}"
+        )
+    return wanted
+
+
+def _optional(store: Store, name: str) -> pd.DataFrame:
+    """Return a table of an earlier command, without rows if there is none or it is damaged."""
+    try:
+        return store.table(name)
+    except RequestError:
+        return pd.DataFrame()
+
+
+def _to_be_read(runs: pd.DataFrame) -> list[str]:
+    """Return the runs whose predictions matter: those of the best and the worst activation, and
+    single ones, whose differences only the images can judge."""
+    return sorted({*confusion.best_and_worst(runs)["run"], *comparisons.single_pairs(runs)})
+
+
+def _with_pixels(misread: pd.DataFrame, data: Dataset | None, before: pd.DataFrame) -> pd.DataFrame:
+    """Fill in the images, from the data or from the table written before."""
+    if misread.empty:
+        return misread
+    if data is not None:
+        images = {(data.name, index): _image(data, index) for index in set(misread["index"])}
+    elif "pixels" in before:
+        known = before.dropna(subset=["pixels"])
+        keys = zip(known["dataset"], known["index"])
+        images = dict(zip(keys, known[_PIXELS].astype(object).to_numpy()))
+    else:
+        images = {}
+    wanted = zip(misread["dataset"], misread["index"])
+    shown = [images.get(key, [None] * len(_PIXELS)) for key in wanted]
+    filled = pd.DataFrame(shown, columns=_PIXELS, index=misread.index, dtype=object)
+    return misread.assign(**{name: filled[name] for name in _PIXELS})
+
+
+def _image(data: Dataset, index: int) -> list:
+    pixels = data.x_test[index].reshape(data.x_test.shape[1:3])
+    return [*pixels.shape, data.scale, " ".join(map(str, pixels.ravel().tolist()))]

@@ -1,0 +1,103 @@
+"""What the best and the worst activation take for what: tables made of runs' predictions.
+
+DataFrame in, DataFrame out, as in `benchmark.statistics`. Predictions have the columns run, index
+(of the test image), true, predicted and probability (of the predicted class).
+"""
+
+import numpy as np
+import pandas as pd
+
+from benchmark.stats.summary import SETTINGS, final_runs, with_shared_rates
+
+BEST, WORST = "best", "worst"
+_KEYS = [*SETTINGS, "role", "activation"]
+IMAGE_COLUMNS = ["height", "width", "scale", "pixels"]
+
+
+def best_and_worst(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the complete runs of the activations with the best and worst mean test accuracy.
+
+    One row per setting, role ("best", "worst") and `run`, sorted. An activation without a complete
+    run is neither; of equals it is the first in the alphabet; where there is only one it is the
+    best.
+    """
+    final = with_shared_rates(final_runs(runs))
+    final["limit"] = final["limit"].astype("Int64")
+    complete = final[final["status"] == "complete"]
+    means = complete.groupby([*SETTINGS, "activation"], dropna=False)["test_accuracy"].mean()
+    # Equal means may differ by rounding errors.
+    means = means.astype(float).round(12).reset_index()
+    parts = []
+    for role, ascending in ((BEST, False), (WORST, True)):
+        order = [*SETTINGS, "test_accuracy", "activation"]
+        ranked = means.sort_values(order, ascending=[*[True] * len(SETTINGS), ascending, True])
+        parts.append(ranked.drop_duplicates(SETTINGS).assign(role=role))
+    chosen = pd.concat(parts).drop_duplicates([*SETTINGS, "activation"])
+    found = complete.merge(chosen[_KEYS], on=[*SETTINGS, "activation"])
+    return found.sort_values([*_KEYS, "seed", "run"])[[*_KEYS, "run"]].reset_index(drop=True)
+
+
+def confusion(predictions: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return how often the best and the worst activation's runs take each class for each.
+
+    One row per setting, role, true and predicted class, also where `count`, the sum over runs, is
+    0; `n_runs` is how many runs had predictions.
+    """
+    table = _of_roles(predictions, runs)
+    keys = [*_KEYS, "true", "predicted"]
+    if table.empty:
+        return pd.DataFrame(columns=[*keys, "count", "n_runs"])
+    parts = []
+    for values, rows in table.groupby(_KEYS, dropna=False):
+        classes = np.union1d(rows["true"], rows["predicted"])
+        counts = pd.crosstab(rows["true"], rows["predicted"])
+        counts = counts.reindex(index=classes, columns=classes, fill_value=0)
+        part = counts.rename_axis(columns="predicted").stack().rename("count").reset_index()
+        settings = dict(zip(_KEYS, values))
+        parts.append(part.assign(n_runs=rows["run"].nunique(), **settings))
+    return _joined(parts, [*keys, "count", "n_runs"])
+
+
+def misread(predictions: pd.DataFrame, runs: pd.DataFrame, n: int = 12) -> pd.DataFrame:
+    """Return the n test images that most runs of the best and of the worst activation misread.
+
+    One row per setting, role and image, most misread first; among equals those that are misread
+    with the higher probability. `predicted` is the most frequent wrong class (of equals the one
+    with the higher mean probability), `probability` the mean given to it by the runs that chose
+    it, `n_misread` how many of the `n_runs` were wrong in any way. IMAGE_COLUMNS are empty, for
+    the caller to fill in.
+    """
+    table = _of_roles(predictions, runs)
+    columns = [*_KEYS, "index", "true", "predicted", "n_misread", "n_runs", "probability"]
+    if table.empty:
+        return pd.DataFrame(columns=[*columns, *IMAGE_COLUMNS])
+    parts = []
+    for values, rows in table.groupby(_KEYS, dropna=False):
+        part = _most_misread(rows[rows["true"] != rows["predicted"]], n)
+        settings = dict(zip(_KEYS, values))
+        parts.append(part.assign(n_runs=rows["run"].nunique(), **settings))
+    frame = _joined(parts, columns)
+    empty = pd.Series(None, frame.index, dtype=object)
+    return frame.assign(**dict.fromkeys(IMAGE_COLUMNS, empty))
+
+
+def _most_misread(wrong: pd.DataFrame, n: int) -> pd.DataFrame:
+    wrong = wrong.sort_values(["index", "predicted", "run"])
+    by_class = wrong.groupby(["index", "true", "predicted"])
+    classes = by_class.agg(votes=("run", "size"), probability=("probability", "mean")).reset_index()
+    order = ["index", "votes", "probability", "predicted"]
+    classes = classes.sort_values(order, ascending=[True, False, False, True])
+    images = classes.drop_duplicates("index").drop(columns="votes")
+    images = images.assign(n_misread=images["index"].map(wrong.groupby("index").size()))
+    order = ["n_misread", "probability", "index"]
+    return images.sort_values(order, ascending=[False, False, True]).head(n)
+
+
+def _of_roles(predictions: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    return predictions.merge(best_and_worst(runs), on="run")
+
+
+def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    frame = pd.concat(parts, ignore_index=True)[columns]
+    frame["limit"] = frame["limit"].astype("Int64")
+    return frame
