@@ -6,30 +6,25 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmark.activations.catalogue import Activation, custom_objects, register_activation, resolve
+from benchmark.activations import Activation, custom_objects, register_activation, resolve
 from benchmark.data import loading
 from benchmark.errors import RequestError, unknown
 from benchmark.execution.progress import Display, Work, duration, say, screen
 from benchmark.experiments.runner import run_experiments, show_claims
 from benchmark.formatting import counted, listing, mean_and_deviation, plain
 from benchmark.results.folder import Store
-from benchmark.results.run import DONE, spec_columns
-from benchmark.training.spec import (
+from benchmark.results.schema import DONE, spec_columns
+from benchmark.training.options import whole_number
+from benchmark.training.request import (
     BASELINE,
-    COMPARISON,
     DEFAULT_OUTPUT,
-    TUNED,
-    TUNING,
     Request,
-    RunSpec,
-    check_style,
     expand,
     expand_tuned,
     expand_tuning,
-    multiply_adds,
     request,
-    whole_number,
 )
+from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec, check_style, multiply_adds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -361,7 +356,7 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
     verdicts = _verdicts(comparisons)
     ordered = summary.sort_values("test_accuracy_mean", ascending=False, na_position="last")
     for row in ordered.to_dict("records"):
-        seeds = str(row["n_seeds"])
+        seeds = str(row["n_completed"])
         seeds += "".join(
             f", {row[f'n_{kind}']:.0f} {kind.replace('_', ' ')}"
             for kind in ("not_learned", "diverged", "failed")
@@ -379,7 +374,7 @@ def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: l
     console.print(table)
     for run in runs[runs["status"] == "failed"].itertuples():
         say(console, f"Failed: {run.run}: {run.error} (see {store.folder(run.run).log})")
-    names = "history, runs, summary, comparisons, pairs, ranks, levels"
+    names = "history, runs, summary, comparisons, pairs, ranks, time_to_accuracy"
     say(console, f"Tables: {store.path}/ {names} (.csv)")
     if figures:
         shown = dict.fromkeys(path.stem for path in figures)
@@ -421,12 +416,13 @@ def rebuild(
             work in the folder.
         ReportError: the report notebook could not be executed; tables and figures are written.
     """
-    from benchmark.experiments import base
+    from benchmark.experiments import catalogue, claims_table
+    from benchmark.experiments.figures import redraw_experiments
     from benchmark.report import build
 
     store = Store(output)
     recorded = store.recorded() if store.path.is_dir() else {}
-    measured = [name for name in base.catalogue() if name in store.measured()]
+    measured = [name for name in catalogue.catalogue() if name in store.measured()]
     if not recorded and not measured:
         raise RequestError(
             f"{str(output)!r} holds neither runs nor experiments: give the --output folder of an"
@@ -434,7 +430,7 @@ def rebuild(
         )
     check_style(style)
     with store.lock(), screen(console) as shown:
-        undrawn = build.redraw_experiments(store, style)
+        undrawn = redraw_experiments(store, style)
         if recorded:
             figures = build.write_runs(
                 store,
@@ -445,7 +441,7 @@ def rebuild(
                 _data_at_hand(recorded),
             )
             _show_end(shown, store, store.table("runs.csv"), figures)
-        claims = build.write_claims(store)
+        claims = claims_table.write_claims(store)
         if measured:
             show_claims(shown, store, claims)
         for name, why in undrawn.items():
@@ -502,10 +498,14 @@ def merge(
             something in `output` already.
         ReportError: the report notebook could not be executed; tables and figures are written.
     """
+    from benchmark.experiments import catalogue
     from benchmark.results import merge as merge_results
+
+    # One that has the machine to itself measures times.
+    with_times = [name for name, one in catalogue.catalogue().items() if one.alone]
 
     check_style(style)
     with screen(console) as shown:
-        for line in merge_results.merge(sources, output):
+        for line in merge_results.merge(sources, output, with_times):
             say(shown, line)
     rebuild(output, style, console=console)

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmark.activations import ARTICLE_SIX
 from benchmark.errors import ReportError, RequestError, unknown
-from benchmark.training import spec
+from benchmark.training import request, spec
+from benchmark.training.options import activation_list
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,7 +37,7 @@ def _parser(program: str, **options: str) -> _Parser:
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
-        default=spec.DEFAULT_OUTPUT,
+        default=request.DEFAULT_OUTPUT,
         help="folder of the results (default: %(default)s)",
     )
 
@@ -95,7 +97,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     add(
         "--tune-seeds",
         metavar="SEEDS",
-        help=f"of the runs that choose (default: 3): a count, from {spec.FIRST_TUNING_SEED} on,"
+        help=f"of the runs that choose (default: 3): a count, from {request.FIRST_TUNING_SEED} on,"
         " or a list",
     )
     _add_baseline(parser)
@@ -130,12 +132,12 @@ def _compare(options: argparse.Namespace) -> int:
     # Cheap checks first: a misspelt name is answered before anything heavy is loaded.
     plugin = options.plugin
     if plugin is None:
-        spec.activation_list(options.activations)
+        activation_list(options.activations)
     from benchmark import api
 
     _load_plugin(plugin)
     if plugin is not None and options.activations is None:
-        settings["activations"] = [*spec.ARTICLE_SIX, *_plugin_names()]
+        settings["activations"] = [*ARTICLE_SIX, *_plugin_names()]
     return SOME_FAILED if api.failures(api.compare(**settings)) else DONE
 
 
@@ -146,7 +148,7 @@ def _compare_alone(options: argparse.Namespace) -> int:
 
 
 def _add_experiments(parser: argparse.ArgumentParser) -> None:
-    from benchmark.experiments import base
+    from benchmark.experiments import catalogue as catalogue_experiments
 
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="of an experiment; default: all of them")
@@ -166,7 +168,7 @@ def _add_experiments(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
     add("--fresh", action="store_true", help="measure again what is done already")
     _add_style(parser)
-    catalogue = base.catalogue()
+    catalogue = catalogue_experiments.catalogue()
     for name in dict.fromkeys(o.name for made in catalogue.values() for o in made.options):
         owners = {m.name: o for m in catalogue.values() for o in m.options if o.name == name}
         told = "; ".join(f"{owner}: {option.help}" for owner, option in owners.items())
@@ -186,10 +188,13 @@ def _experiments(options: argparse.Namespace) -> int:
 
 
 def _measured(api: Any, names: list[str] | None, **settings: Any) -> int:
-    from benchmark.experiments import base
+    from benchmark.experiments import catalogue as catalogue_experiments
 
     tables = api.run_experiments(names, **settings)
-    wanted = {base.resolve(name).name for name in names or base.catalogue()}
+    wanted = {
+        catalogue_experiments.resolve(name).name
+        for name in names or catalogue_experiments.catalogue()
+    }
     return DONE if wanted == set(tables) else SOME_FAILED
 
 
@@ -198,7 +203,7 @@ def _everything(options: argparse.Namespace) -> int:
 
     code = _compare(options)
     # Beside each experiment's own, what was compared.
-    asked = [] if options.activations is None else spec.activation_list(options.activations)
+    asked = [] if options.activations is None else activation_list(options.activations)
     settings = {name: getattr(options, name) for name in ("jobs", "output", "fresh", "style")}
     beside = [*asked, *_plugin_names()]
     code = max(code, _measured(api, None, beside=beside, **settings))
@@ -216,7 +221,7 @@ def _load_plugin(path: str | None) -> None:
 
 
 def _plugin_names() -> list[str]:
-    from benchmark.activations.catalogue import user_entries
+    from benchmark.activations import user_entries
 
     return [entry.name for entry in user_entries()]
 

@@ -5,14 +5,14 @@ from collections import Counter
 
 from rich.table import Table
 
-from benchmark.activations.catalogue import names, resolve
-from benchmark.data import loading
+from benchmark.activations import names, resolve
+from benchmark.data import catalogue, loading
 from benchmark.errors import RequestError
 from benchmark.execution.progress import say, screen
-from benchmark.experiments import base
+from benchmark.experiments import catalogue as catalogue_experiments
 from benchmark.results import provenance
 from benchmark.results.folder import Store
-from benchmark.training import spec
+from benchmark.training import request
 
 
 def show_catalogue() -> None:
@@ -24,14 +24,17 @@ def show_catalogue() -> None:
         if entry.recommended != entry.initializer:
             weights += f" (recommended: {entry.recommended})"
         table.add_row(name, entry.formula, weights, ", ".join(entry.aliases))
-    lines = ["Datasets: auto, " + ", ".join(loading.NAMES)]
-    for name, preset in spec.PRESETS.items():
+    lines = ["Datasets: auto, " + ", ".join(catalogue.NAMES)]
+    for name, preset in request.PRESETS.items():
         held = "the test set" if preset.validation == "test" else "held-out data"
         lines.append(
             f"Preset {name}: seeds {preset.seeds}, epochs {preset.epochs}, {preset.loss},"
             f" validation on {held}"
         )
-    lines += [f"Experiment {made.name}: {made.question}" for made in base.catalogue().values()]
+    lines += [
+        f"Experiment {made.name}: {made.question}"
+        for made in catalogue_experiments.catalogue().values()
+    ]
     _show([table], lines)
 
 
@@ -77,7 +80,7 @@ def show_doctor(data_dir: str | None) -> None:
         f"runs at once by default: {jobs}",
         gpu_advice(),
     ]
-    lines += [f"{name}: {loading.whereabouts(name, data_dir)}" for name in loading.NAMES]
+    lines += [f"{name}: {loading.whereabouts(name, data_dir)}" for name in catalogue.NAMES]
     _show([], lines)
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.lazy import pd
-
 
 def listing(items: Iterable[Any]) -> str:
     """Return "0.1, 0.3 and 1"; texts are taken as they are, of nothing it is "none"."""
@@ -41,11 +39,15 @@ def percent(shares: Any) -> str:
 
 def plain(value: object) -> str:
     """Return a setting's value as titles and file names have it."""
+    import pandas as pd
+
     return "all" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def mean_and_deviation(row: dict, metric: str, unit: str) -> str:
     """Return "97.12 ± 0.10 %" for a metric of a summary row; "–" where there is no mean."""
+    import pandas as pd
+
     mean, deviation = row[f"{metric}_mean"], row[f"{metric}_std"]
     if pd.isna(mean):
         return "–"

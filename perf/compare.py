@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent))
 import overhead
 import rebuild
 
-from benchmark.activations.catalogue import ARTICLE_SIX
+from benchmark.activations import ARTICLE_SIX
 from benchmark.results.formats import csv_text, write_atomic
 from benchmark.results.provenance import cores
 

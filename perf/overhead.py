@@ -33,7 +33,7 @@ from benchmark.execution.workers import tasks_for
 from benchmark.results import provenance
 from benchmark.results.folder import Store
 from benchmark.results.formats import csv_text, write_atomic
-from benchmark.training.spec import request
+from benchmark.training.request import request
 
 ACTIVATIONS = ("relu", "gelu")
 HERE_WORKERS, CLUSTER = "this machine", "cluster"

@@ -25,7 +25,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmark.activations.catalogue import names, resolve
+from benchmark.activations import names, resolve
 from benchmark.results.folder import Store
 from benchmark.training.spec import RunSpec
 
@@ -70,7 +70,7 @@ def build(output: Path, runs: int, epochs: int) -> None:
     """Record that many finished runs in a folder."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from benchmark.results import provenance
-    from benchmark.training.trainer import Outcome
+    from benchmark.training.loop import Outcome
 
     store, draw = Store(output), np.random.default_rng(0)
     store.prepare()

@@ -35,7 +35,7 @@ class Ours:
 
         os.environ["XLA_FLAGS"] = XLA_FLAGS
         from benchmark.data import loading
-        from benchmark.training.trainer import configure
+        from benchmark.training.setup import configure
 
         configure(threads)
         x, y = images()
@@ -44,14 +44,14 @@ class Ours:
         self._trainers: dict[str, Any] = {}
 
     def _trainer(self, activation: str) -> Any:
-        from benchmark.activations.catalogue import resolve
+        from benchmark.activations import resolve
         from benchmark.models.networks import build_cnn
-        from benchmark.training import trainer as trainer_training
+        from benchmark.training import kept_trainers
         from benchmark.training.spec import RunSpec
         from benchmark.training.trainer import Trainer
 
         if activation not in self._trainers:
-            model = build_cnn(trainer_training.compiled(resolve(activation)), (28, 28, 1))
+            model = build_cnn(kept_trainers.compiled(resolve(activation)), (28, 28, 1))
             spec = RunSpec("mnist", activation, 0)
             self._trainers[activation] = Trainer(spec, model, self._data)
         return self._trainers[activation]

@@ -6,7 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
-from benchmark.activations import catalogue
+from benchmark.activations import registry
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,10 +19,10 @@ def one_thread():
 
 @pytest.fixture(autouse=True)
 def registrations_undone():
-    before = dict(catalogue._user)
+    before = dict(registry._user)
     yield
-    catalogue._user.clear()
-    catalogue._user.update(before)
+    registry._user.clear()
+    registry._user.update(before)
 
 
 @pytest.fixture

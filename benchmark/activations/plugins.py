@@ -1,18 +1,15 @@
 """Users' own activations: loading a file of them, checking them, sending them to workers."""
 
 import dataclasses
-import functools
 import hashlib
 import importlib.util
-import inspect
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import Activation, add_entry, tf, user_entries
+from benchmark.activations import Activation, add_entry, user_entries
 from benchmark.errors import RequestError, one_line
 
 
@@ -85,6 +82,8 @@ def check(entry: Activation) -> list[str]:
     Raises:
         RequestError: the function does not pass; the message names it.
     """
+    import tensorflow as tf
+
     wrong = f"activation {entry.name!r}"
     inside = tf.linspace(-30.0, 30.0, 2401)[:-1]
     for x in (tf.reshape(inside, (4, 2, 3, 100)), tf.reshape(inside, (24, 100))):
@@ -136,6 +135,8 @@ def check(entry: Activation) -> list[str]:
 
 
 def _value_and_gradient(entry: Activation, x: Any) -> tuple[Any, Any]:
+    import tensorflow as tf
+
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = tf.convert_to_tensor(entry.function(x))
@@ -175,72 +176,3 @@ def unpack(entries: bytes) -> list[Activation]:
     for entry in unpacked:
         add_entry(entry)
     return unpacked
-
-
-def fingerprint(entry: Activation) -> str:
-    """Return a hash of what decides a user's activation; empty for the catalogue's own.
-
-    It covers the file and its neighbours, and what the function reaches: its source, defaults,
-    closure, and the functions and values of its own module, as they are at this moment.
-    """
-    if not entry.is_user:
-        return ""
-    home = {"__main__", getattr(entry.make, "__module__", None), *entry.modules}
-    settings = (entry.source, entry.initializer, entry.recommended, entry.dropout)
-    text = repr((settings, _described(entry.make, home, set())))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _described(value: Any, home: set[str], seen: set[int]) -> Any:
-    """Return what can be written down of a value: the same for equal ones in any process."""
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
-        return repr(value)
-    if id(value) in seen:
-        return "seen"
-    seen = seen | {id(value)}
-    if isinstance(value, (list, tuple)):
-        return [_described(item, home, seen) for item in value]
-    if isinstance(value, dict):
-        pairs = [(_described(key, home, seen), _described(value[key], home, seen)) for key in value]
-        return sorted(pairs, key=repr)
-    if hasattr(value, "numpy") or hasattr(value, "tobytes"):
-        array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
-        return (str(array.dtype), array.shape, array.tobytes())
-    if isinstance(value, functools.partial):
-        return _described((value.func, value.args, value.keywords), home, seen)
-    if hasattr(value, "python_function"):  # tf.function
-        return _described(value.python_function, home, seen)
-    kind = value if isinstance(value, (type, types.FunctionType)) else type(value)
-    if kind.__module__ not in home:
-        name = getattr(value, "__qualname__", getattr(value, "__name__", ""))
-        return (kind.__module__, kind.__qualname__, name)
-    if isinstance(value, types.FunctionType):
-        return _described_function(value, home, seen)
-    inside = {} if isinstance(value, type) else vars(value)
-    return (_source(kind), _described(inside, home, seen))
-
-
-def _described_function(function: types.FunctionType, home: set[str], seen: set[int]) -> Any:
-    names = _names(function.__code__)
-    reached = {name: function.__globals__[name] for name in names & set(function.__globals__)}
-    # Of a module, what is asked of it by name: not by its dictionary, which may be filled lazily.
-    for name, value in list(reached.items()):
-        if isinstance(value, types.ModuleType):
-            asked = [attribute for attribute in names if hasattr(value, attribute)]
-            reached |= {f"{name}.{attribute}": getattr(value, attribute) for attribute in asked}
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    parts = (function.__defaults__, function.__kwdefaults__, cells, reached)
-    return (_source(function), [_described(part, home, seen) for part in parts])
-
-
-def _names(code: types.CodeType) -> set[str]:
-    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return set(code.co_names).union(*(_names(constant) for constant in inner))
-
-
-def _source(made: Any) -> str:
-    try:
-        return inspect.getsource(made)
-    except (OSError, TypeError):
-        code = getattr(made, "__code__", None)
-        return repr((code.co_code, code.co_names)) if code else made.__qualname__

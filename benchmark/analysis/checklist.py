@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import Activation
+from benchmark.activations import Activation
 from benchmark.analysis import curve as curve_analysis
-from benchmark.analysis import moments
+from benchmark.analysis import derivative, moments
 from benchmark.analysis.curve import Curve
-from benchmark.lazy import tf
 
 HIDDEN, OUTPUT, COUNTER = "hidden", "output", "counter-example"
 # A slope counts as near 1 within the first, a number as 0 or 1 within the second; two functions as
@@ -23,11 +22,15 @@ UNIT_SLOPE, EXACT, NEAR = 0.1, 1e-6, 0.01
 # Points of the curves that are kept.
 _CURVE = np.arange(-7.0, 7.0625, 0.125)
 _CHANNELS = 16
-STEP = Activation(
-    name="step",
-    make=lambda x: tf.where(x > 0, tf.ones_like(x), tf.zeros_like(x)),
-    formula="1 where x > 0, else 0",
-)
+
+
+def _step(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.where(x > 0, tf.ones_like(x), tf.zeros_like(x))
+
+
+STEP = Activation(name="step", make=_step, formula="1 where x > 0, else 0")
 
 
 def row(
@@ -44,7 +47,7 @@ def row(
 
 def _about(entry: Activation) -> dict[str, Any]:
     constants = [f"{key} {value}" for key, value in entry.parameters]
-    precision = curve_analysis.precision(entry)
+    precision = derivative.precision(entry)
     notes = ["a layer: as at test time, with its initial weights"] if entry.is_layer else []
     if entry.pieces > 1:
         notes += [f"a function of {entry.pieces} numbers: what is asked of one of one is left out"]
@@ -205,13 +208,13 @@ def _moments(layer: moments.MomentMap) -> dict[str, Any]:
 
 def _several(entry: Activation) -> dict[str, Any]:
     """Return what can be said of an activation that makes one number of several."""
-    function = curve_analysis.elementwise(entry, "float64")
+    function = derivative.elementwise(entry, "float64")
     points = np.random.default_rng(0).normal(size=(200, entry.pieces))
-    slopes = curve_analysis.differentiated(function, points, "float64")[1]
+    slopes = derivative.differentiated(function, points, "float64")[1]
     found = {"non_linear": bool(np.ptp(slopes, axis=0).max() > EXACT)}
     if entry.pieces > 2:
         return found
-    values = functools.partial(curve_analysis.evaluated, function, dtype="float64")
+    values = functools.partial(derivative.evaluated, function, dtype="float64")
     return found | _moments(moments.MomentMap(values, pieces=entry.pieces))
 
 
@@ -252,6 +255,8 @@ def _distance(one: curve_analysis.Curve, two: curve_analysis.Curve) -> tuple[flo
 
 def softmax() -> dict[str, Any]:
     """Return what softmax has as an output function, for 1,000 vectors of 10 numbers."""
+    import tensorflow as tf
+
     logits = np.random.default_rng(0).normal(scale=5.0, size=(1000, 10))
     output = tf.nn.softmax(logits).numpy()
     shifted = [tf.nn.softmax(logits + by).numpy() for by in (-1e4, 1e4)]

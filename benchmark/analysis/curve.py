@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import Activation
-from benchmark.lazy import keras, tf
+from benchmark.activations import Activation
+from benchmark.analysis.derivative import differentiated, elementwise, evaluated, precision
 
 HARD, SOFT, NO = "hard", "soft", "no"
 # The grid: steps of 1/64 up to 32 on both sides, then growing by 2 % up to 1e8; and halving towards
@@ -81,44 +81,6 @@ class Extreme:
     at: float
     attained: bool
     where: str
-
-
-def elementwise(entry: Activation, dtype: str) -> Callable[[Any], Any]:
-    """Return the activation as at test time, as a function of tensors of that dtype.
-
-    It takes (n, pieces) and returns (n, 1). A learned slope has its initial value.
-    """
-    if not entry.is_layer:
-        return entry.make
-    layer = entry.make(0)
-    layer.dtype_policy = keras.DTypePolicy(dtype)
-    return lambda x: layer(x, training=False)
-
-
-def evaluated(function: Callable[[Any], Any], x: np.ndarray, dtype: str) -> np.ndarray:
-    """Return f(x) (n,) for points (n, pieces), in float64."""
-    value = tf.convert_to_tensor(function(tf.constant(x, dtype)))
-    return value.numpy().astype(float).ravel()
-
-
-def differentiated(function: Callable[[Any], Any], x: np.ndarray, dtype: str) -> tuple:
-    """Return f(x) (n,) and its gradient (n, pieces) for points (n, pieces), in float64."""
-    points = tf.constant(x, dtype)
-    with tf.GradientTape() as tape:
-        tape.watch(points)
-        value = tf.convert_to_tensor(function(points))
-    # Without a connection, as in a step made of comparisons, the derivative is 0.
-    slope = tape.gradient(value, points, unconnected_gradients="zero")
-    return value.numpy().astype(float).ravel(), slope.numpy().astype(float)
-
-
-def precision(entry: Activation) -> str:
-    """Return "float64", or "float32" for a user's function that can only compute in that."""
-    try:
-        value = elementwise(entry, "float64")(tf.zeros((4, entry.pieces), tf.float64))
-        return "float64" if value.dtype == tf.float64 else "float32"
-    except Exception:
-        return "float32"
 
 
 def _grid() -> np.ndarray:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from distributed import Client, WorkerPlugin, get_worker, rpc
 
-from benchmark.data import loading
+from benchmark.data import catalogue, loading
 from benchmark.errors import RequestError, one_line
 from benchmark.execution import workers
 from benchmark.execution.child import Children
@@ -78,7 +78,7 @@ def packed(data: loading.Dataset) -> bytes:
     if data.path.endswith(".npz"):
         return Path(data.path).read_bytes()
     buffer = io.BytesIO()
-    arrays = {name: getattr(data, name) for name in loading.ARRAYS}
+    arrays = {name: getattr(data, name) for name in catalogue.ARRAYS}
     for name in ("x_train", "x_test"):
         arrays[name] = arrays[name][..., 0]
     np.savez_compressed(buffer, **arrays)

@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmark.training.spec import GRID, RunSpec
+from benchmark.training.request import GRID
+from benchmark.training.spec import RunSpec
 
 # Without a live display, epochs are reported no more often than this.
 _LINE_SECONDS = 2.0

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.activations import plugins
-from benchmark.activations.catalogue import resolve
+from benchmark.activations import plugins, resolve
 from benchmark.data import loading
 from benchmark.errors import RequestError
 from benchmark.results.folder import Store
@@ -64,7 +63,7 @@ def split_of(located: loading.Located, validation: str, limit: int | None = None
 @functools.cache
 def configure_once(threads: int, device: str, deterministic: bool) -> bool:
     """Set up TensorFlow for the runs of this process; False where it runs otherwise already."""
-    from benchmark.training.trainer import configure
+    from benchmark.training.setup import configure
 
     gpu = _worker_number() if device == "GPU" else None
     return configure(threads, gpu, deterministic)
@@ -151,7 +150,8 @@ def _execute(task: Task, folder: RunFolder, log: Any, report: Callable, facts: d
         reset_peak_memory()
         configure_for(spec)
         plugins.unpack(task.entries)
-        from benchmark.training.trainer import CheckpointError, train
+        from benchmark.training.loop import train
+        from benchmark.training.trainer import CheckpointError
 
         sha256, data = split_of(task.located, spec.validation, spec.limit)
         if sha256 != spec.data_sha256:

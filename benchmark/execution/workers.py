@@ -14,7 +14,7 @@ from multiprocessing import resource_tracker
 from types import MappingProxyType
 from typing import Any
 
-from benchmark.activations.catalogue import resolve
+from benchmark.activations import resolve
 from benchmark.data import loading
 from benchmark.errors import RequestError
 from benchmark.execution.task import (
@@ -114,7 +114,7 @@ class InProcess:
                     stop_if_asked()
             finally:
                 # The process is the user's: what was compiled would stay in its memory.
-                if training := sys.modules.get("benchmark.training.trainer"):
+                if training := sys.modules.get("benchmark.training.kept_trainers"):
                     training.forget()
 
 

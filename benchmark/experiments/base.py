@@ -5,15 +5,12 @@ shows in the command line, the figures and the report. Importing an experiment l
 TensorFlow, pandas and matplotlib come through `benchmark.lazy`.
 """
 
-import functools
-import importlib
-import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.activations.catalogue import ARTICLE_SIX, Activation
-from benchmark.errors import unknown
+from benchmark.activations import ARTICLE_SIX, Activation
+from benchmark.plotting.palette import LineStyle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,32 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmark.data.loading import Split
-    from benchmark.plotting.palette import LineLook
 
-# Verdicts on a claim. Undecided: the activations that it speaks of were not asked for.
-HOLDS, IN_PART, FAILS, UNDECIDED = "holds", "holds in part", "does not hold", "not measured"
+
+from benchmark.experiments.claims import Finding
+
 SIX_AND_TANH = (*ARTICLE_SIX, "tanh")
-
-
-def agreed(parts: Iterable[bool]) -> str:
-    """Return the verdict where every part of a claim was found to hold or not."""
-    parts = list(parts)
-    return HOLDS if all(parts) else IN_PART if any(parts) else FAILS
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a table says of one claim.
-
-    Attributes:
-        claim: what the articles say, one sentence; the same whatever the table.
-        verdict: `HOLDS`, `IN_PART`, `FAILS` or `UNDECIDED`, by a rule stated in the code.
-        evidence: one or two sentences with the numbers, all of them from the table.
-    """
-
-    claim: str
-    verdict: str
-    evidence: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +98,7 @@ class Experiment:
         findings: says of a table, as pandas reads it from its file, what it shows of each claim.
             Must cope with any choice of activations.
         figures: draws a table. Keys end the files' names: "" gives NAME.png, "share"
-            NAME-share.png. `looks` has every activation of the table.
+            NAME-share.png. `line_styles` has every activation of the table.
         captions: what each figure shows, by the same keys; also its alternative text.
         activations: by default; None is the whole catalogue.
         seeds: how many by default; 0 for an experiment that draws nothing at random.
@@ -140,7 +116,7 @@ class Experiment:
     measure: Callable[[Setting], "pd.DataFrame"]
     method: Callable[["pd.DataFrame"], str]
     findings: Callable[["pd.DataFrame"], list[Finding]]
-    figures: Callable[["pd.DataFrame", Mapping[str, "LineLook"]], dict[str, "Figure"]]
+    figures: Callable[["pd.DataFrame", Mapping[str, "LineStyle"]], dict[str, "Figure"]]
     captions: Mapping[str, str]
     activations: tuple[str, ...] | None = SIX_AND_TANH
     seeds: int = 3
@@ -149,29 +125,3 @@ class Experiment:
     alone: bool = False
     seconds: float = 30.0
     protocol: int = 1
-
-
-@functools.cache
-def catalogue() -> dict[str, Experiment]:
-    """Return all experiments by name, in the order of the report."""
-    from benchmark.experiments import studies
-
-    modules = (
-        importlib.import_module(f"{studies.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(studies.__path__)
-        if not found.name.startswith("_")
-    )
-    found = [module.EXPERIMENT for module in modules]
-    return {made.name: made for made in sorted(found, key=lambda made: made.place)}
-
-
-def resolve(name: str) -> Experiment:
-    """Return the experiment of that name.
-
-    Raises:
-        RequestError: there is none; the message lists the nearest ones.
-    """
-    key = str(name).strip().lower().replace("-", "_")
-    if key not in catalogue():
-        raise unknown("experiment", name, catalogue())
-    return catalogue()[key]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import Activation
-from benchmark.lazy import tf
+from benchmark.activations import Activation
 
 if TYPE_CHECKING:
     from benchmark.training.stacked import Networks
@@ -31,6 +30,8 @@ def is_hard(entry: Activation) -> bool:
 
 
 def _slopes_on_grid(entry: Activation) -> np.ndarray:
+    import tensorflow as tf
+
     z = np.zeros((20001, entry.pieces))
     z[:, 0] = np.linspace(-REACH, REACH, len(z))
     inputs = tf.constant(z)
@@ -47,6 +48,8 @@ def slopes(made: "Networks", x: Any) -> tuple[list[Any], list[Any], list[Any]]:
     By automatic differentiation, at test time. Of a unit with several pieces, the largest slope
     and the largest z. For networks without batch normalization.
     """
+    import tensorflow as tf
+
     with tf.GradientTape(persistent=True) as tape:
         passed = made.forward(x)
     found = [
@@ -61,5 +64,7 @@ def slopes(made: "Networks", x: Any) -> tuple[list[Any], list[Any], list[Any]]:
 
 def finite(made: "Networks", losses: np.ndarray) -> np.ndarray:
     """Return which networks have only finite weights and losses, (n,)."""
+    import tensorflow as tf
+
     sums = [tf.reduce_sum(tf.abs(part), axis=(1, 2)) for part in (*made.kernels, *made.biases)]
     return np.isfinite(np.stack([part.numpy() for part in sums])).all(0) & np.isfinite(losses)

@@ -10,15 +10,14 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.activations import plugins
-from benchmark.activations.catalogue import names, resolve
+from benchmark.activations import fingerprint, names, plugins, resolve
 from benchmark.data import loading
 from benchmark.errors import RequestError, unknown
 from benchmark.execution.task import EVENT_SECONDS, configure_for, error_line, output_into, split_of
-from benchmark.experiments import base
+from benchmark.experiments import catalogue
 from benchmark.experiments.base import Experiment, Option, Setting
 from benchmark.results.folder import Store
-from benchmark.training.spec import activation_list, listed, seed_list
+from benchmark.training.options import activation_list, listed, seed_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -89,9 +88,9 @@ def request(
     Raises:
         RequestError: one of them cannot be used.
     """
-    everything = list(base.catalogue().values())
+    everything = list(catalogue.catalogue().values())
     if chosen is not None:
-        named = listed("experiments", chosen, lambda item: base.resolve(item).name)
+        named = listed("experiments", chosen, lambda item: catalogue.resolve(item).name)
         everything = [made for made in everything if made.name in named]
     given = {name: value for name, value in (options or {}).items() if value is not None}
     known = {option.name for made in everything for option in made.options}
@@ -124,7 +123,7 @@ def _stray(name: str, chosen: list[Experiment]) -> RequestError:
     """Return the error for an option that none of the chosen experiments has."""
     owners = [
         made.name
-        for made in base.catalogue().values()
+        for made in catalogue.catalogue().values()
         if name in (option.name for option in made.options)
     ]
     if not owners:
@@ -148,7 +147,7 @@ def _spec(wanted: Request, made: Experiment, dataset: str, data_sha256: str) -> 
     seeds = list(range(made.seeds)) if wanted.seeds is None else wanted.seeds
     return MeasurementSpec(
         experiment=made.name,
-        activations=tuple((name, plugins.fingerprint(resolve(name))) for name in chosen),
+        activations=tuple((name, fingerprint.fingerprint(resolve(name))) for name in chosen),
         seeds=tuple(seeds) if made.seeds else (),
         options=tuple(
             (option.name, wanted.options.get((made.name, option.name), option.default))
@@ -192,10 +191,10 @@ class Measurement:
         return record
 
     def _execute(self, report: "Callable[[dict[str, Any]], None]") -> dict[str, Any]:
-        from benchmark.report.build import draw_experiment
+        from benchmark.experiments.figures import draw_experiment
 
         store = Store(self.output)
-        # A plug-in's colours are wanted for drawing too.
+        # A plug-in's colors are wanted for drawing too.
         plugins.unpack(self.entries)
         record = None if self.fresh else finished(store, self.spec)
         if record is None:
@@ -210,7 +209,9 @@ class Measurement:
         """Write the table and return the record, without what is known of the figures."""
         configure_for(self.spec)
         start = time.perf_counter()
-        store.write_experiment(self.name, base.resolve(self.name).measure(self._setting(report)))
+        store.write_experiment(
+            self.name, catalogue.resolve(self.name).measure(self._setting(report))
+        )
         return {
             "experiment": self.name,
             "status": "complete",

@@ -5,13 +5,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data import loading
+from benchmark.data import catalogue, loading
 from benchmark.execution.progress import say, screen
-from benchmark.experiments import base, measurement
-from benchmark.experiments.base import FAILS, HOLDS, IN_PART
+from benchmark.experiments import catalogue as catalogue_experiments
+from benchmark.experiments import measurement
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART
 from benchmark.formatting import counted
 from benchmark.results.folder import Store
-from benchmark.training.spec import DEFAULT_OUTPUT, check_style, whole_number
+from benchmark.training.options import whole_number
+from benchmark.training.request import DEFAULT_OUTPUT
+from benchmark.training.spec import check_style
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,13 +64,13 @@ def run_experiments(
         OSError: the disk is full or the output became unusable on the way.
         KeyboardInterrupt: as ever; finished experiments stay.
     """
-    from benchmark.report import build
+    from benchmark.experiments import claims_table
 
     wanted = measurement.request(names, activations, beside, seeds, options)
     if jobs is not None:
         jobs = whole_number("jobs", jobs, most=1024)
     check_style(style)
-    loading.check_name(dataset)
+    catalogue.check_name(dataset)
     located = data = None
     if any(made.images for made in wanted.experiments):
         located = loading.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
@@ -81,7 +84,7 @@ def run_experiments(
             # It would show the numbers of before.
             store.remove("report.html")
             failed = _measure_missing(specs, located, jobs, store, fresh, style, shown)
-            claims = build.write_claims(store)
+            claims = claims_table.write_claims(store)
             tables = {
                 spec.experiment: store.table(f"experiments/{spec.experiment}.csv")
                 for spec in specs
@@ -120,7 +123,7 @@ def _measure_missing(
         return {}
     store.write_environment(described)
     jobs = min(jobs or provenance.workers_that_fit(0, 1), len(tasks))
-    made = {task.name: base.resolve(task.name) for task in tasks}
+    made = {task.name: catalogue_experiments.resolve(task.name) for task in tasks}
     # One that takes times has the machine to itself; of the others the long ones start first.
     groups = [[task] for task in tasks if made[task.name].alone]
     rest = [task for task in tasks if not made[task.name].alone]

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.experiments import base
-from benchmark.experiments.base import Experiment, Finding
+from benchmark.experiments import catalogue
+from benchmark.experiments.base import Experiment
+from benchmark.experiments.claims import Finding
 from benchmark.results.folder import Store
 
 
@@ -32,7 +33,7 @@ def sections(store: Store) -> list[Section]:
     there, failures = store.measured(), store.failures()
     return [
         _section(store, made, failures.get(name, ""))
-        for name, made in base.catalogue().items()
+        for name, made in catalogue.catalogue().items()
         if name in there or name in failures
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmark.activations.catalogue import ALPHA_DROPOUT, GLOROT, Activation
+from benchmark.activations import ALPHA_DROPOUT, GLOROT, Activation
 from benchmark.models import layers
 
 # What a layer's seed is derived from beside the run's seed, so that no two draws coincide.

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmark.formatting import plain
 from benchmark.plotting import curves, scores
-from benchmark.plotting.palette import LineLook
+from benchmark.plotting.palette import LineStyle
 from benchmark.stats.summary import SETTINGS, final_runs
 from benchmark.stats.summary import curves as mean_curves
 
@@ -23,7 +23,7 @@ KINDS = {
     "accuracy_time": "Accuracy against time",
     "tuning": "Choice of learning rates",
     "confusion": "What is taken for what",
-    "misread": "Most misread test images",
+    "misclassified": "Most misclassified test images",
 }
 
 
@@ -101,20 +101,22 @@ def _part(settings: dict[str, object], rows: pd.DataFrame) -> Part:
 
 
 def of(
-    tables: Mapping[str, pd.DataFrame], looks: Mapping[str, LineLook], style: str = "light"
+    tables: Mapping[str, pd.DataFrame], line_styles: Mapping[str, LineStyle], style: str = "light"
 ) -> Iterator[Drawing]:
     """Give every figure of these tables, kind by kind.
 
     Args:
         tables: history, runs and those made of them, by the names of their files.
-        looks: the activations' looks.
+        line_styles: the activations' line styles.
         style: "light" or "dark".
     """
     names = varied(tables["runs"])
     for kind in KINDS:
         for part, figure, frames in _PICTURES[kind](tables, names):
             title = f"{KINDS[kind]}: {part.title}"
-            yield Drawing(kind, part, partial(figure, *frames, looks, title=title, style=style))
+            yield Drawing(
+                kind, part, partial(figure, *frames, line_styles, title=title, style=style)
+            )
 
 
 _Made = Iterator[tuple[Part, Callable, tuple]]
@@ -176,5 +178,5 @@ _PICTURES: dict[str, Callable[..., _Made]] = {
     "differences": _differences,
     "ranks": _ranks,
     "accuracy_time": _time,
-    **{name: partial(_whole, table=name) for name in ("tuning", "confusion", "misread")},
+    **{name: partial(_whole, table=name) for name in ("tuning", "confusion", "misclassified")},
 }

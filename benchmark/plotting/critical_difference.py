@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.formatting import counted, number
-from benchmark.plotting.curves import WIDTH, figure_style, group_id, looks_of, say
-from benchmark.plotting.palette import LineLook
+from benchmark.plotting.palette import LineStyle, line_styles_of
+from benchmark.plotting.style import WIDTH, figure_style, group_id, say
 
 # Inches, downwards from the axis of ranks unless said otherwise.
 _SIDE = 1.75  # room for names at either side
@@ -35,7 +35,7 @@ class _Page:
 
 def ranks_figure(
     ranks: pd.DataFrame,
-    looks: Mapping[str, LineLook],
+    line_styles: Mapping[str, LineStyle],
     *,
     title: str = "",
     style: str = "light",
@@ -47,7 +47,7 @@ def ranks_figure(
 
     Args:
         ranks: one row per activation, as in ranks.csv; rows without a mean rank are left out.
-        looks: the activations' looks; an activation that is not among them is drawn in grey.
+        line_styles: by activation; one that is not among them is drawn in gray.
         title: written above the diagram.
         style: "light" or "dark".
 
@@ -72,12 +72,12 @@ def ranks_figure(
         page = _Page(WIDTH - 2 * _SIDE, len(ranks))
         _draw_axis(axes, page)
         _draw_critical_difference(axes, page, ranks["critical_difference"].iloc[0])
-        colour = matplotlib.rcParams["text.color"]
+        color = matplotlib.rcParams["text.color"]
         for lane, low, high in bars:
             ends = [page.x(low) - 0.04, page.x(high) + 0.04]
             y = _GAP + _LANE * lane
-            axes.plot(ends, [y, y], color=colour, linewidth=2.6, zorder=3, solid_capstyle="butt")
-        _draw_names(axes, page, ranks, looks, below)
+            axes.plot(ends, [y, y], color=color, linewidth=2.6, zorder=3, solid_capstyle="butt")
+        _draw_names(axes, page, ranks, line_styles, below)
         say(figure, title, _caption(ranks, bars))
     return figure
 
@@ -127,24 +127,32 @@ def _draw_critical_difference(axes: Axes, page: _Page, difference: float) -> Non
 
 
 def _draw_names(
-    axes: Axes, page: _Page, ranks: pd.DataFrame, looks: Mapping[str, LineLook], below: float
+    axes: Axes, page: _Page, ranks: pd.DataFrame, line_styles: Mapping[str, LineStyle], below: float
 ) -> None:
     """Write the better half at the left, the worse half at the right, and lead lines there.
 
     The outermost ranks are the uppermost names, so that no two lines cross.
     """
-    all_looks = looks_of(ranks["activation"], looks)
+    all_line_styles = line_styles_of(ranks["activation"], line_styles)
     half = math.ceil(len(ranks) / 2)
     levels = [*range(half), *reversed(range(len(ranks) - half))]
     for place, (name, rank, level) in enumerate(
         zip(ranks["activation"], ranks["mean_rank"], levels)
     ):
-        look, gid = all_looks[name], group_id(name)
+        line_style, gid = all_line_styles[name], group_id(name)
         x, y = page.x(rank), below + _LABEL * (level + 0.3)
         left = place < half
         edge = _SIDE - 0.12 if left else WIDTH - _SIDE + 0.12
-        axes.plot([x, x, edge], [0, y, y], color=look.colour, linewidth=1.1, gid=gid, zorder=1)
-        axes.plot([x], [0], linestyle="", marker=look.marker, color=look.colour, gid=gid, zorder=4)
+        axes.plot([x, x, edge], [0, y, y], color=line_style.color, linewidth=1.1, gid=gid, zorder=1)
+        axes.plot(
+            [x],
+            [0],
+            linestyle="",
+            marker=line_style.marker,
+            color=line_style.color,
+            gid=gid,
+            zorder=4,
+        )
         text = f"{name}  {rank:.2f}" if left else f"{rank:.2f}  {name}"
         shift, side = (-0.06, "right") if left else (0.06, "left")
         axes.text(edge + shift, y, text, ha=side, va="center", gid=gid)

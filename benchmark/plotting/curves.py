@@ -1,12 +1,8 @@
 """DataFrame in, Figure out: no files, no statistics."""
 
 import math
-import textwrap
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib import ticker
@@ -25,93 +21,17 @@ from benchmark.plotting.curve_data import (
     time_line,
     views_of,
 )
-from benchmark.plotting.palette import PALETTE, LineLook, grey_look
+from benchmark.plotting.palette import PALETTE, LineStyle, line_styles_of
+from benchmark.plotting.style import WIDTH, figure_style, group_id, one_of, per_cent, say, span
 
+_ROW_HEIGHT, _LEGEND_ENTRY = 2.3, 0.16  # inches
 METRICS = ("accuracy", "loss")
-WIDTH = 17 / 2.54  # inches: the text width of a page
-_ROW_HEIGHT, _LEGEND_ENTRY, _TITLE_LINE, _CAPTION_LINE = 2.3, 0.16, 0.17, 0.13  # inches
-_TITLE_WIDTH, _CAPTION_WIDTH = 80, 122  # characters
-
-_COMMON = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "figure.titlesize": 10,
-    "figure.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.linewidth": 0.5,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "legend.handlelength": 3.6,
-    "legend.labelspacing": 0.35,
-}
-_STYLES = {
-    "light": ["default", _COMMON, {"axes.edgecolor": "0.4", "grid.color": "0.9"}],
-    # The article drew with matplotlib's own dark background.
-    "dark": ["default", "dark_background", _COMMON, {"grid.color": "0.22"}],
-}
-# matplotlib's settings belong to the process: two threads must not change them at once.
-_settings_lock = threading.RLock()
-
-
-@contextmanager
-def figure_style(style: str) -> Iterator[None]:
-    """Draw in style "light" or "dark" inside the with-block; all settings are restored after it.
-
-    Raises:
-        ValueError: for another style.
-    """
-    _one_of("style", style, _STYLES)
-    with _settings_lock, matplotlib.style.context(_STYLES[style]):
-        yield
-
-
-def group_id(name: str) -> str:
-    """Return the id that all of an activation's artists carry, so that a page can hide them."""
-    return f"activation:{name}"
-
-
-def looks_of(names: Iterable[str], looks: Mapping[str, LineLook]) -> dict[str, LineLook]:
-    """Return the look of each of these activations: a grey one where `looks` has none."""
-    names = list(names)
-    strangers = sorted({name for name in names if name not in looks})
-    greys = {name: grey_look(index) for index, name in enumerate(strangers)}
-    return {name: looks.get(name) or greys[name] for name in names}
-
-
-def per_cent(value: float, position: int) -> str:
-    """Return a share as a percent axis has it, without the sign."""
-    return f"{100 * value:.6g}".replace("-", "−")
-
-
-def span(counts: Iterable[float]) -> str:
-    """Return "3", or "2 to 5" where counts differ; of none it is ""."""
-    whole = sorted({int(count) for count in counts})
-    return " to ".join(str(count) for count in dict.fromkeys([*whole[:1], *whole[-1:]]))
-
-
-def say(figure: Figure, title: str, caption: str) -> None:
-    """Write a title above the panels and a caption below; every line adds to the height."""
-    title, caption = textwrap.fill(title, _TITLE_WIDTH), textwrap.fill(caption, _CAPTION_WIDTH)
-    lines = _TITLE_LINE * title.count("\n") + _CAPTION_LINE * caption.count("\n")
-    figure.set_figheight(figure.get_figheight() + lines)
-    figure.supxlabel(caption, x=0.01, ha="left", fontsize=7.5)
-    if title:
-        figure.suptitle(title, x=0.01, ha="left")
 
 
 def curves_figure(
     curves: pd.DataFrame,
     metric: str,
-    looks: Mapping[str, LineLook],
+    line_styles: Mapping[str, LineStyle],
     *,
     title: str = "",
     style: str = "light",
@@ -126,7 +46,7 @@ def curves_figure(
             `loss_function`, and `_mean`, `_low` and `_high` of `loss`, `accuracy`, `val_loss` and
             `val_accuracy`.
         metric: "accuracy" or "loss".
-        looks: the activations' looks; an activation that is not among them is drawn in grey.
+        line_styles: by activation; one that is not among them is drawn in gray.
         title: written above the panels.
         style: "light" or "dark".
 
@@ -134,7 +54,7 @@ def curves_figure(
         ValueError: for another metric or style, for a frame without rows, and for one with
             several rows for an activation and epoch (more than one setting).
     """
-    _one_of("metric", metric, METRICS)
+    one_of("metric", metric, METRICS)
     if curves.empty:
         raise ValueError("no curves to draw: the frame has no rows")
     if curves.duplicated(["activation", "epoch"]).any():
@@ -151,7 +71,7 @@ def curves_figure(
         height = max(_ROW_HEIGHT * len(views) + 0.6, _LEGEND_ENTRY * len(lines) + 0.8)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         grid = figure.subplots(len(views), 2, sharex=True, sharey="row", squeeze=False)
-        drawn = _with_looks(lines, looks)
+        drawn = _with_line_styles(lines, line_styles)
         for axes_row, (name, limits) in zip(grid, views.items()):
             for axes, side in zip(axes_row, SIDES):
                 _draw(axes, side, drawn)
@@ -170,7 +90,7 @@ def curves_figure(
 def time_figure(
     history: pd.DataFrame,
     runs: pd.DataFrame,
-    looks: Mapping[str, LineLook],
+    line_styles: Mapping[str, LineStyle],
     *,
     title: str = "",
     style: str = "light",
@@ -185,7 +105,7 @@ def time_figure(
     Args:
         history: one row per run and epoch, as in history.csv.
         runs: one row per run: `run`, `activation`, `status`.
-        looks: the activations' looks; an activation that is not among them is drawn in grey.
+        line_styles: by activation; one that is not among them is drawn in gray.
         title: written above the panels.
         style: "light" or "dark".
 
@@ -202,7 +122,7 @@ def time_figure(
     with figure_style(style):
         height = max(_ROW_HEIGHT + 0.8, _LEGEND_ENTRY * len(lines) + 0.8)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        drawn = _with_looks(lines, looks)
+        drawn = _with_line_styles(lines, line_styles)
         for axes, (name, limits) in zip(
             figure.subplots(1, len(views), squeeze=False)[0], views.items()
         ):
@@ -217,16 +137,18 @@ def time_figure(
     return figure
 
 
-def _with_looks(lines: list[Line], looks: Mapping[str, LineLook]) -> list[tuple[Line, LineLook]]:
-    all_looks = looks_of([line.name for line in lines], looks)
-    return [(line, all_looks[line.name]) for line in lines]
+def _with_line_styles(
+    lines: list[Line], line_styles: Mapping[str, LineStyle]
+) -> list[tuple[Line, LineStyle]]:
+    all_line_styles = line_styles_of([line.name for line in lines], line_styles)
+    return [(line, all_line_styles[line.name]) for line in lines]
 
 
-def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineLook]]) -> None:
+def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineStyle]]) -> None:
     """Draw one side's curves, the best on top."""
     # Many bands lie over each other: fainter, they leave the lines in view.
     alpha = 0.18 if len(drawn) <= len(PALETTE) else 0.08
-    for rank, (line, look) in enumerate(drawn):
+    for rank, (line, line_style) in enumerate(drawn):
         curve, top = line.curves[side], 3 - rank / len(drawn)
         # Some six markers, at other epochs than those of the neighbours in the ranking.
         every = max(1, math.ceil(len(curve.epochs) / 6))
@@ -235,7 +157,7 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineLook]]) -> None:
                 curve.x,
                 curve.low,
                 curve.high,
-                color=look.colour,
+                color=line_style.color,
                 alpha=alpha,
                 linewidth=0,
                 zorder=top - 1,
@@ -248,14 +170,14 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineLook]]) -> None:
             gid=group_id(line.name),
             markevery=(rank % every, every),
             zorder=top,
-            **_artist(look),
+            **_artist(line_style),
         )
         if curve.diverged and curve.mean.size:
             axes.plot(
                 curve.x[-1:],
                 curve.mean[-1:],
                 gid=group_id(line.name),
-                color=look.colour,
+                color=line_style.color,
                 marker="x",
                 markersize=8,
                 markeredgewidth=1.8,
@@ -264,8 +186,12 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineLook]]) -> None:
             )
 
 
-def _artist(look: LineLook) -> dict[str, object]:
-    return {"color": look.colour, "linestyle": look.linestyle, "marker": look.marker}
+def _artist(line_style: LineStyle) -> dict[str, object]:
+    return {
+        "color": line_style.color,
+        "linestyle": line_style.linestyle,
+        "marker": line_style.marker,
+    }
 
 
 def _scale_values(axes: Axes, limits: tuple[float, float] | None, metric: str) -> None:
@@ -340,17 +266,12 @@ def _time_caption(lines: list[Line], absent: list[str]) -> str:
     return "; ".join(parts)
 
 
-def _legend(figure: Figure, drawn: list[tuple[Line, LineLook]]) -> None:
+def _legend(figure: Figure, drawn: list[tuple[Line, LineStyle]]) -> None:
     legend = figure.legend(
-        handles=[Line2D([], [], **_artist(look)) for _, look in drawn],
+        handles=[Line2D([], [], **_artist(line_style)) for _, line_style in drawn],
         labels=[f"{line.name} (diverged)" if line.diverged else line.name for line, _ in drawn],
         loc="outside right center",
     )
     for (line, _), handle, text in zip(drawn, legend.legend_handles, legend.get_texts()):
         handle.set_gid(group_id(line.name))
         text.set_gid(group_id(line.name))
-
-
-def _one_of(what: str, value: str, valid: tuple[str, ...] | dict[str, object]) -> None:
-    if value not in valid:
-        raise ValueError(f"unknown {what} {value!r}; one of: {', '.join(valid)}")

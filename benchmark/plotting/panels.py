@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.plotting.curves import WIDTH
-from benchmark.plotting.palette import LineLook
+from benchmark.plotting.palette import LineStyle
+from benchmark.plotting.style import WIDTH
 
-# Even in lightness, and told apart in every kind of colour vision.
+# Even in lightness, and told apart in every kind of color vision.
 HEAT = "cividis"
 
 
@@ -34,21 +34,23 @@ def grid(
     return figure, axes[:count]
 
 
-def artist(look: LineLook) -> dict[str, Any]:
+def artist(line_style: LineStyle) -> dict[str, Any]:
     """Return an activation's look as keyword arguments of `Axes.plot`, without its marker."""
-    return {"color": look.colour, "linestyle": look.linestyle}
+    return {"color": line_style.color, "linestyle": line_style.linestyle}
 
 
 def legend(
     figure: Figure,
-    looks: Mapping[str, LineLook],
+    line_styles: Mapping[str, LineStyle],
     names: Sequence[str],
     markers: bool = False,
     loc: str = "outside right upper",
 ) -> None:
     """Put a legend of these activations beside the panels."""
     handles = [
-        Line2D([], [], **artist(looks[name]), marker=looks[name].marker if markers else "")
+        Line2D(
+            [], [], **artist(line_styles[name]), marker=line_styles[name].marker if markers else ""
+        )
         for name in names
     ]
     figure.legend(handles=handles, labels=list(names), loc=loc)
@@ -63,7 +65,7 @@ def heat_map(
     text: str | None = None,
     **options: Any,
 ) -> Any:
-    """Draw values (rows, columns) as coloured cells and return the image, for a colour bar.
+    """Draw values (rows, columns) as colored cells and return the image, for a color bar.
 
     `text` is a format such as "{:.2f}", with which each cell's number is written into it;
     `options` go to `Axes.imshow` (norm, cmap, vmin, vmax). Cells without a number are left blank.
@@ -76,8 +78,8 @@ def heat_map(
     if text:
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                colour = _readable_on(image.cmap(image.norm(value)))
-                axes.text(column, row, text.format(value), ha="center", va="center", color=colour)
+                color = _readable_on(image.cmap(image.norm(value)))
+                axes.text(column, row, text.format(value), ha="center", va="center", color=color)
     return image
 
 

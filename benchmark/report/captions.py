@@ -23,8 +23,9 @@ CAPTIONS = {
     "tuning": "Mean validation accuracy at each learning rate that was tried, and the one chosen.",
     "confusion": "Share of each true class that is read as another one, over all complete runs of"
     " the activations with the highest and the lowest mean test accuracy.",
-    "misread": "Test images that the activations with the highest and the lowest mean test accuracy"
-    " misread most often, with their true class and the class that they were taken for.",
+    "misclassified": "Test images that the activations with the highest and the lowest mean test"
+    " accuracy misclassified most often, with their true class and the class that"
+    " they were taken for.",
 }
 
 
@@ -104,17 +105,17 @@ def _confusion(rows: pd.DataFrame) -> str:
     for role, group in rows.groupby("role", sort=False):
         wrong = group.loc[group["true"] != group["predicted"], "count"].sum()
         share = percentage(wrong / group["count"].sum())
-        texts.append(f"{group['activation'].iloc[0]} ({role}) misreads {share}")
+        texts.append(f"{group['activation'].iloc[0]} ({role}) misclassifies {share}")
     return f"true class against predicted class; {', '.join(texts)} of the test images"
 
 
-def _misread(rows: pd.DataFrame) -> str:
+def _misclassified(rows: pd.DataFrame) -> str:
     texts = []
     for role, group in rows.groupby("role", sort=False):
         first = group.iloc[0]
         texts.append(
-            f"{counted(len(group), 'test image')} that {first['activation']} ({role}) misreads, the"
-            f" first of class {first['true']}, taken for {first['predicted']}"
+            f"{counted(len(group), 'test image')} that {first['activation']} ({role})"
+            f" misclassifies, the first of class {first['true']}, taken for {first['predicted']}"
         )
     return "; ".join(texts)
 
@@ -128,5 +129,5 @@ _SENTENCES: dict[str, Callable[[pd.DataFrame], str]] = {
     "accuracy_time": _time,
     "tuning": _tuning,
     "confusion": _confusion,
-    "misread": _misread,
+    "misclassified": _misclassified,
 }

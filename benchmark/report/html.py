@@ -11,7 +11,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
-from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
 from benchmark.report.inline_svg import Drawing, inline
 
 KEY = "benchmark"
@@ -70,14 +70,14 @@ def render(notebook: NotebookNode, figures: Path) -> str:
     text = re.sub(
         f"<!--{_PLACE.format('([0-9]+)')}-->", lambda place: drawn[int(place[1])], str(body)
     )
-    colours: dict[str, str] = {}
-    for name, colour in (item for drawing in drawings for item in drawing.items()):
-        colours[name] = colours.get(name) or colour
+    colors: dict[str, str] = {}
+    for name, color in (item for drawing in drawings for item in drawing.items()):
+        colors[name] = colors.get(name) or color
     return _page(
         title=heading.get_text().strip() if heading else _TITLE,
         contents=contents,
         body=text,
-        bar=_bar(colours),
+        bar=_bar(colors),
     )
 
 
@@ -135,7 +135,7 @@ def _take_figures(notebook: NotebookNode, folder: Path) -> tuple[list[str], list
 def _figure(
     output: NotebookNode, told: dict[str, str], folder: Path, index: int
 ) -> tuple[str, dict[str, str]]:
-    """Return a figure's markup and the colours of the activations that can be hidden in it."""
+    """Return a figure's markup and the colors of the activations that can be hidden in it."""
     name, alt, caption = (told.get(key, "") for key in ("figure", "alt", "caption"))
     drawing = _drawing(folder / f"{name}.svg", f"f{index}", alt)
     if drawing is None:
@@ -170,11 +170,11 @@ def _bar(activations: dict[str, str]) -> str:
     if not activations:
         return ""
     chips, choices = [], []
-    for name, colour in sorted(activations.items()):
+    for name, color in sorted(activations.items()):
         text = html.escape(name)
         chips.append(
             f'<button type="button" aria-pressed="true" data-shows="{text}">'
-            f'<span class="swatch" style="background:{colour}"></span>{text}</button>'
+            f'<span class="swatch" style="background:{color}"></span>{text}</button>'
         )
         choices.append(f"<option>{text}</option>")
     return f"""<div id="bar" role="group" aria-label="Activations shown in the figures" hidden>

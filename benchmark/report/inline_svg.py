@@ -17,7 +17,7 @@ _INK = {"#000000", "#ffffff"}
 
 @dataclass(frozen=True)
 class Drawing:
-    """Markup to put into a page, and the colours of its activations in order of appearance."""
+    """Markup to put into a page, and the colors of its activations in order of appearance."""
 
     markup: str
     activations: dict[str, str]
@@ -52,8 +52,8 @@ def inline(svg: str, prefix: str, alt: str) -> Drawing:
         if name.startswith(GROUP):
             activation = name.removeprefix(GROUP)
             element.set("data-activation", activation)
-            colour = activations.get(activation) or _colour(element)
-            activations[activation] = colour
+            color = activations.get(activation) or _color(element)
+            activations[activation] = color
         _shorten(element, names)
     width = float(root.attrib.pop("width").removesuffix("pt"))
     for key in ("height", "version"):
@@ -95,12 +95,12 @@ def _references(element: ET.Element) -> Iterator[str]:
         yield from _REFERENCE.findall(value)
 
 
-def _colour(group: ET.Element) -> str:
-    """Return the first colour of a line in a group; "" where it has only letters and areas."""
+def _color(group: ET.Element) -> str:
+    """Return the first color of a line in a group; "" where it has only letters and areas."""
     for element in group.iter():
-        for colour in _STROKE.findall(element.get("style", "")):
-            if colour not in _INK:
-                return colour
+        for color in _STROKE.findall(element.get("style", "")):
+            if color not in _INK:
+                return color
     return ""
 
 

@@ -161,7 +161,7 @@ def statuses(runs: pd.DataFrame) -> str:
 def limits(runs: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Return what to keep in mind of a comparison, as a list that suits these runs."""
     final = runs[runs["purpose"] != TUNING]
-    seeds = int(summary["n_seeds"].max())
+    seeds = int(summary["n_completed"].max())
     lines = [_generality(final)]
     if seeds == 0:
         lines.append("No run is complete yet: nothing here is a result.")

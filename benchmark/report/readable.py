@@ -9,7 +9,7 @@ from benchmark.formatting import mean_and_deviation, number, plain
 from benchmark.plotting.catalogue import Part
 from benchmark.report import story
 
-_COUNTS = ("seeds", "not_learned", "diverged", "failed", "unfinished")
+_COUNTS = ("completed", "not_learned", "diverged", "failed", "unfinished")
 _ODD = [name.replace("_", " ") for name in _COUNTS[1:]]
 
 
@@ -37,7 +37,7 @@ def final(summary: pd.DataFrame) -> pd.DataFrame:
                 **{name.replace("_", " "): _count(row[f"n_{name}"]) for name in _COUNTS},
             }
         )
-    table = pd.DataFrame(rows).rename(columns={"seeds": "runs"})
+    table = pd.DataFrame(rows).rename(columns={"completed": "runs"})
     # Columns of what did not happen tell nothing.
     return table.drop(columns=[n for n in table if n in _ODD and table[n].isin([0, "–"]).all()])
 
@@ -96,10 +96,10 @@ def settings(found: Sequence[Part]) -> pd.DataFrame:
     return table.rename_axis("activation").reset_index()
 
 
-def cost(summary: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+def cost(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """Return the costs of a setting's activations as texts, the fastest epoch first."""
     rows = []
-    reached = {(row.activation, row.level): row for row in levels.itertuples()}
+    reached = {(row.activation, row.target): row for row in times.itertuples()}
     for row in summary.sort_values(["seconds_per_epoch_mean", "activation"]).to_dict("records"):
         rows.append(
             {
@@ -108,8 +108,8 @@ def cost(summary: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
                 "a run": mean_and_deviation(row, "seconds", "s"),
                 "peak memory": mean_and_deviation(row, "peak_memory_mb", "MB"),
                 **{
-                    f"to {100 * level:g} %": _reached(reached.get((row["activation"], level)))
-                    for level in sorted({level for _, level in reached})
+                    f"to {100 * target:g} %": _reached(reached.get((row["activation"], target)))
+                    for target in sorted({target for _, target in reached})
                 },
             }
         )

@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.activations.catalogue import ARTICLE_SIX, names
-from benchmark.experiments import base
+from benchmark.activations import ARTICLE_SIX, names
+from benchmark.experiments import catalogue
 from benchmark.experiments.base import Experiment
 from benchmark.results.formats import cell
-from benchmark.training.spec import BASELINE, COMPARISON, FIRST_TUNING_SEED, TUNING, preset_for
+from benchmark.training.request import BASELINE, FIRST_TUNING_SEED, preset_for
+from benchmark.training.spec import COMPARISON, TUNING
 
 # What one command has one value of, and what it may list: options by column.
 _SINGLE = (
@@ -195,8 +196,8 @@ def _come_with(grid: pd.DataFrame, measured: Mapping[str, Mapping[str, Any]]) ->
     # It takes those activations along that its command line names.
     compared = list(dict.fromkeys(grid["activation"]))
     beside = [] if set(compared) == set(ARTICLE_SIX) else compared
-    return set(measured) == set(base.catalogue()) and not any(
-        _own_options(base.resolve(name), record, beside) for name, record in measured.items()
+    return set(measured) == set(catalogue.catalogue()) and not any(
+        _own_options(catalogue.resolve(name), record, beside) for name, record in measured.items()
     )
 
 
@@ -204,9 +205,9 @@ def _measurements(measured: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Return what the commands that measure these experiments say, one for each choice."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, record in measured.items():
-        words = _own_options(base.resolve(name), record)
+        words = _own_options(catalogue.resolve(name), record)
         alike.setdefault(tuple(words), []).append(name)
-    everything = set(base.catalogue())
+    everything = set(catalogue.catalogue())
     return [
         [*([] if set(chosen) == everything else chosen), *words] for words, chosen in alike.items()
     ]

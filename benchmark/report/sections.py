@@ -18,18 +18,19 @@ from benchmark.errors import RequestError
 from benchmark.experiments.sections import Section, sections
 from benchmark.formatting import counted, listing
 from benchmark.plotting import catalogue
-from benchmark.plotting.curves import figure_style
+from benchmark.plotting.palette import all_line_styles, line_styles
+from benchmark.plotting.rendering import png
+from benchmark.plotting.style import figure_style
 from benchmark.report import captions, protocol, readable, recipe, story
 from benchmark.report import verdicts as verdicts_report
-from benchmark.report.build import all_looks, looks, png
 from benchmark.results import tables
 from benchmark.results.folder import Store
-from benchmark.results.run import HISTORY_COLUMNS, RUN_COLUMNS
+from benchmark.results.schema import HISTORY_COLUMNS, RUN_COLUMNS
 from benchmark.training.spec import COMPARISON
 
 TABLES = (
-    *("summary", "levels", "comparisons", "pairs", "ranks"),
-    *("tuning", "confusion", "misread"),
+    *("summary", "time_to_accuracy", "comparisons", "pairs", "ranks"),
+    *("tuning", "confusion", "misclassified"),
 )
 # Dots per inch of the notebook's pictures; the page takes the folder's SVG files instead.
 DPI = 100
@@ -47,13 +48,13 @@ class Results:
     runs: pd.DataFrame
     history: pd.DataFrame
     summary: pd.DataFrame
-    levels: pd.DataFrame
+    time_to_accuracy: pd.DataFrame
     comparisons: pd.DataFrame
     pairs: pd.DataFrame
     ranks: pd.DataFrame
     tuning: pd.DataFrame
     confusion: pd.DataFrame
-    misread: pd.DataFrame
+    misclassified: pd.DataFrame
     environment: dict[str, Any]
     sections: list[Section]
     drawings: list[catalogue.Drawing]
@@ -79,7 +80,7 @@ def read(folder: str | Path) -> Results:
     runs = _with_new_columns(runs)
     made = _derived(store, history, runs) if len(runs) else dict.fromkeys(TABLES, pd.DataFrame())
     whole = {"history": history, "runs": runs, **made}
-    known = looks(_places(store, runs))
+    known = line_styles(_places(store, runs))
     return Results(
         folder=store.path,
         **whole,
@@ -108,7 +109,7 @@ def _derived(store: Store, history: pd.DataFrame, runs: pd.DataFrame) -> dict[st
 def _places(store: Store, runs: pd.DataFrame) -> dict[str, int]:
     """Return the recorded places in the palette of activations that are not registered here."""
     places = {}
-    for name, rows in runs[~runs["activation"].isin(looks())].groupby("activation"):
+    for name, rows in runs[~runs["activation"].isin(line_styles())].groupby("activation"):
         records = (store.folder(run).record() for run in rows["run"])
         known = next((record for record in records if record and record.get("activation")), None)
         if known:
@@ -217,14 +218,14 @@ def side_by_side(results: Results) -> None:
 
 
 def mistakes(results: Results) -> None:
-    """Show what the best and the worst activation misread."""
+    """Show what the best and the worst activation misclassified."""
     if results.confusion.empty:
         return
-    _say("What is misread", "")
+    _say("What is misclassified", "")
     for part in _headed(results, results.confusion):
-        _say("", story.mistakes(part.rows, _same(results, results.misread, part)))
+        _say("", story.mistakes(part.rows, _same(results, results.misclassified, part)))
         _figures(results, "confusion", part)
-        _figures(results, "misread", part)
+        _figures(results, "misclassified", part)
 
 
 def cost(results: Results) -> None:
@@ -233,8 +234,8 @@ def cost(results: Results) -> None:
         return
     _say("What it costs", "")
     for part in _headed(results, results.summary):
-        reached = _same(results, results.levels, part)
-        _say("", " ".join([story.cost(part.rows), story.levels(reached)]))
+        reached = _same(results, results.time_to_accuracy, part)
+        _say("", " ".join([story.cost(part.rows), story.time_to_accuracy(reached)]))
         _figures(results, "accuracy_time", part)
         show_table(readable.cost(part.rows, reached))
 
@@ -259,7 +260,7 @@ def _experiment_figures(store: Store, section: Section) -> None:
     made, table = section.experiment, store.table(f"experiments/{section.name}.csv")
     places = store.measurement(section.name)["places"]
     with figure_style("light"):
-        drawn = made.figures(table, all_looks(table, places))
+        drawn = made.figures(table, all_line_styles(table, places))
         for place, (key, figure) in enumerate(drawn.items(), start=1):
             name = f"{made.name}-{key}" if key else made.name
             which = f"figure {place} of {len(drawn)}" if len(drawn) > 1 else ""

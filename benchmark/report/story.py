@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.experiments.base import FAILS, HOLDS, IN_PART, UNDECIDED
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
 from benchmark.experiments.sections import Section
 from benchmark.formatting import counted, listing, number
 from benchmark.stats.summary import MARGIN
@@ -72,7 +72,7 @@ def headline(summary: pd.DataFrame) -> str:
 
 def _without_runs(summary: pd.DataFrame) -> str:
     """Return which activations have no complete run, and what became of theirs."""
-    rows = summary[summary["n_seeds"] == 0].to_dict("records")
+    rows = summary[summary["n_completed"] == 0].to_dict("records")
     if not rows:
         return ""
     who = [f"{row['activation']} ({_lost(row)})" for row in rows]
@@ -139,7 +139,7 @@ def _by_accuracy(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _extremes(done: pd.DataFrame) -> str:
-    one = done["n_seeds"].max() == 1
+    one = done["n_completed"].max() == 1
     what = "test accuracy" if one else "mean test accuracy"
     if len(done) == 1:
         return f"The {what} of {done.iloc[0]['activation']} is {_accuracy(done)}."
@@ -189,7 +189,7 @@ def not_learned(summary: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     who = [
-        f"{row.activation} in {'its only run' if row.n_seeds == 1 else _of(row)}"
+        f"{row.activation} in {'its only run' if row.n_completed == 1 else _of(row)}"
         for row in rows.itertuples()
     ]
     return f"Not learnt ({_LITTLE}): {named(who)}."
@@ -200,7 +200,7 @@ def _guessing(summary: pd.DataFrame) -> str:
 
 
 def _of(row: Any) -> str:
-    return f"{int(row.n_not_learned)} of {int(row.n_seeds)} runs"
+    return f"{int(row.n_not_learned)} of {int(row.n_completed)} runs"
 
 
 def _notes(summary: pd.DataFrame) -> str:
@@ -244,24 +244,24 @@ def _true(column: pd.Series) -> pd.Series:
     return column.astype(str) == "True"
 
 
-# What is misread
+# What is misclassified
 
 
-def mistakes(confusion: pd.DataFrame, misread: pd.DataFrame) -> str:
+def mistakes(confusion: pd.DataFrame, misclassified: pd.DataFrame) -> str:
     """Return what the best and the worst activation take for what, for one setting's rows."""
     told = [
         _mixed_up(role, rows)
         for role, rows in confusion.groupby("role", sort=False)
         if rows["count"].sum()
     ]
-    return _sentences(*told, _hardest(misread))
+    return _sentences(*told, _hardest(misclassified))
 
 
 def _mixed_up(role: str, rows: pd.DataFrame) -> str:
     wrong = rows[rows["true"] != rows["predicted"]]
     total, errors, runs = rows["count"].sum(), wrong["count"].sum(), int(rows["n_runs"].iloc[0])
     name, over = rows["activation"].iloc[0], counted(runs, "run")
-    text = f"{name}, the {role} in mean test accuracy, misreads {percentage(errors / total)}"
+    text = f"{name}, the {role} in mean test accuracy, misclassifies {percentage(errors / total)}"
     text += f" of the test images ({over})"
     if not errors:
         return f"{text}."
@@ -272,13 +272,13 @@ def _mixed_up(role: str, rows: pd.DataFrame) -> str:
     )
 
 
-def _hardest(misread: pd.DataFrame) -> str:
-    rows = misread[misread["role"] == "best"]
+def _hardest(misclassified: pd.DataFrame) -> str:
+    rows = misclassified[misclassified["role"] == "best"]
     if rows.empty:
         return ""
-    # The table begins with what is misread most, among equals with the highest probability.
+    # The table begins with what is misclassified most, among equals with the highest probability.
     first = rows.iloc[0]
-    read = int(first["n_misread"])
+    read = int(first["n_misclassified"])
     times = f"in {read} of {int(first['n_runs'])} runs" if first["n_runs"] > 1 else "in its run"
     return (
         f"Of the test images, {first['activation']} is most wrong about number {first['index']}"
@@ -319,15 +319,15 @@ def _quantity(value: float) -> str:
     return number(value) if value < 1000 else f"{value:.0f}"
 
 
-def levels(table: pd.DataFrame) -> str:
+def time_to_accuracy(table: pd.DataFrame) -> str:
     """Return who is first to each level of validation accuracy, for the rows of one setting."""
     tried = table[table["n_runs"] > 0]
-    return " ".join(_first_to(level, rows) for level, rows in tried.groupby("level"))
+    return " ".join(_first_to(target, rows) for target, rows in tried.groupby("target"))
 
 
-def _first_to(level: float, rows: pd.DataFrame) -> str:
+def _first_to(target: float, rows: pd.DataFrame) -> str:
     there = rows[rows["epochs_median"].notna()].sort_values(["epochs_median", "activation"])
-    to = f"{100 * level:g} % validation accuracy"
+    to = f"{100 * target:g} % validation accuracy"
     others = rows[rows["epochs_median"].isna()]
     never = others.loc[others["n_reached"] == 0, "activation"]
     if len(never) == len(rows):

@@ -5,7 +5,7 @@ import pandas as pd
 from benchmark.formatting import counted, listing, number
 from benchmark.report.story import MOST, interval, named, points
 from benchmark.stats.comparisons import ALPHA, BETTER, NO_DIFFERENCE, TOO_FEW, WORSE
-from benchmark.stats.intervals import smallest_p
+from benchmark.stats.tests import smallest_p
 
 # With fewer seeds Friedman's and Nemenyi's tests are rough approximations.
 _ENOUGH_BLOCKS = 10

@@ -4,12 +4,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmark.errors import RequestError
-from benchmark.experiments import base
 from benchmark.formatting import counted, listing, number
 from benchmark.results.folder import Store
 from benchmark.results.run import RUN_FILES
@@ -205,8 +204,10 @@ def check_runs(sources: Sequence[Source]) -> list[str]:
     return list(dict.fromkeys(shared))
 
 
-def check_experiments(sources: Sequence[Source]) -> list[str]:
+def check_experiments(sources: Sequence[Source], with_times: Collection[str]) -> list[str]:
     """Return the experiments that several folders have with other measured times.
+
+    Those named in `with_times` have measured times in columns of their own.
 
     Raises:
         RequestError: one was done with other settings in another folder, or has other numbers.
@@ -224,10 +225,8 @@ def check_experiments(sources: Sequence[Source]) -> list[str]:
             )
         if record["checksum"] == second["checksum"]:
             continue
-        made = base.catalogue().get(name)
         found = _file_difference(f"experiments/{name}.csv", first, other)
-        # One that has the machine to itself takes times, under names of its own.
-        if found and not (made and made.alone):
+        if found and name not in with_times:
             raise RequestError(
                 f"experiment {name} has other numbers in {first.name} than in {other.name}:"
                 f" {found.words} ({_machines(record, second)}); {again}"

@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import RequestError
 from benchmark.results.formats import csv_text, read_sealed, sha256, write_atomic, write_sealed
-from benchmark.results.run import (
-    DONE,
-    HISTORY_COLUMNS,
-    RUN_COLUMNS,
-    RunFolder,
-    spec_columns,
-    spec_of,
-)
+from benchmark.results.run import RunFolder
+from benchmark.results.schema import DONE, HISTORY_COLUMNS, RUN_COLUMNS, spec_columns, spec_of
 from benchmark.training.spec import COMPARISON, RunSpec
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from benchmark.results import agreement
 from benchmark.results.agreement import Source
 from benchmark.results.folder import Store
 from benchmark.results.formats import csv_text
-from benchmark.results.run import DONE
+from benchmark.results.schema import DONE
 from benchmark.training.spec import COMPARISON
 
 # Where the files are gathered, inside the output, until all are there.
@@ -27,7 +27,9 @@ _COPIES = 8
 _NAMED = 3
 
 
-def merge(sources: Sequence[str | Path], output: str | Path) -> list[str]:
+def merge(
+    sources: Sequence[str | Path], output: str | Path, with_times: Collection[str] = ()
+) -> list[str]:
     """Join the results folders of several machines in a new one.
 
     Copied are finished runs, failed ones that no source has finished, and experiments. Where
@@ -35,7 +37,8 @@ def merge(sources: Sequence[str | Path], output: str | Path) -> list[str]:
     numbers, but for measured times. Runs that a source keeps but no longer lists in its tables
     are copied and stay unlisted. environment.json is the first source's, with all of them beside:
     each run's and experiment's own is in its record. runs.csv holds names and purposes only;
-    tables, figures and page are made by whoever calls, as `report` makes them.
+    tables, figures and page are made by whoever calls, as `report` makes them. `with_times` names
+    the experiments whose tables hold measured times in columns of their own.
 
     The sources are not changed, and held against other commands meanwhile. The files are gathered
     in a hidden folder of the output, which a killed merge leaves behind and the next one clears.
@@ -61,7 +64,7 @@ def merge(sources: Sequence[str | Path], output: str | Path) -> list[str]:
         runs = agreement.purposes(opened)
         agreement.check_tuning(opened)
         shared = agreement.check_runs(opened)
-        timed = agreement.check_experiments(opened)
+        timed = agreement.check_experiments(opened, with_times)
         target.prepare()
         # Only seen to be possible: the folder of the runs comes whole.
         (target.path / "runs").rmdir()

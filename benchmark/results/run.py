@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,93 +17,14 @@ from benchmark.results.formats import csv_text, read_sealed, sha256, write_atomi
 from benchmark.training.spec import RunSpec
 
 if TYPE_CHECKING:
-    from benchmark.training.trainer import Checkpoint, Outcome
+    from benchmark.training.loop import Checkpoint, Outcome
 
-HISTORY_COLUMNS = (
-    "dataset",
-    "model",
-    "activation",
-    "optimizer",
-    "learning_rate",
-    "loss_function",
-    "seed",
-    "epoch",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "seconds",
-    "run",
-)
-SCORES = (
-    "epochs",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "seconds",
-    "seconds_per_epoch",
-    "peak_memory_mb",
-)
-BINARY_SCORES = ("binary_accuracy", "val_binary_accuracy", "test_binary_accuracy")
-SETTINGS = (
-    "batch_size",
-    "epochs_asked",
-    "limit",
-    "initializer",
-    "validation",
-    "threads",
-    "device",
-    "deterministic",
-    "precision",
-)
-# What a run is for, and what its test set is like.
-CIRCUMSTANCES = ("purpose", "test_images", "majority_share")
-RUN_COLUMNS = (
-    *("run", "dataset", "model", "activation", "optimizer", "learning_rate", "loss_function"),
-    *("seed", "status"),
-    *SCORES,
-    *BINARY_SCORES,
-    *SETTINGS,
-    *CIRCUMSTANCES,
-    *("parameters", "data_sha256", "data_origin", "activation_sha256", "error"),
-)
-DONE = ("complete", "diverged")
+
+from benchmark.results.schema import DONE, HISTORY_COLUMNS, final_scores, spec_columns
+
 _DIGEST_BYTES = 32
 RUN_FILES = ("history.csv", "predictions.csv")
 _TRAVELLING = ("run.json", *RUN_FILES, "log.txt")
-# Scores that only the binary cross-entropy of the source's protocol calls for.
-_BINARY_LOSS = "binary_crossentropy"
-
-
-def spec_columns(spec: RunSpec, run: str) -> dict[str, Any]:
-    """Return the name and the settings of a run under the names they have in the tables."""
-    fields = dict(vars(spec))
-    fields["loss_function"] = fields.pop("loss")
-    fields["epochs_asked"] = fields.pop("epochs")
-    return {**fields, "run": run}
-
-
-def spec_of(row: Mapping[str, str]) -> RunSpec:
-    """Return the settings of a run from its cells in runs.csv.
-
-    Raises:
-        KeyError, ValueError: a cell is missing or damaged.
-    """
-    wholes = ("seed", "batch_size", "epochs_asked", "threads")
-    texts = ("dataset", "activation", "model", "optimizer", "initializer", "validation", "device")
-    numbers = {name: int(row[name]) for name in wholes}
-    return RunSpec(
-        **{name: row[name] for name in (*texts, "precision", "data_sha256", "activation_sha256")},
-        learning_rate=float(row["learning_rate"]),
-        loss=row["loss_function"],
-        epochs=numbers.pop("epochs_asked"),
-        limit=int(row["limit"]) if row["limit"] else None,
-        deterministic=row["deterministic"] == "True",
-        **numbers,
-    )
 
 
 class RunFolder:
@@ -155,7 +76,7 @@ class RunFolder:
 
     def checkpoint(self) -> "Checkpoint | None":
         """Return where an interrupted run stopped, or None if there is nothing whole."""
-        from benchmark.training.trainer import Checkpoint
+        from benchmark.training.loop import Checkpoint
 
         try:
             data = self._checkpoint.read_bytes()
@@ -263,24 +184,3 @@ class RunFolder:
         """Forget the run, the record first."""
         for name in ("run.json", "checkpoint", *RUN_FILES, "log.txt"):
             (self.path / name).unlink(missing_ok=True)
-
-
-def final_scores(
-    spec: RunSpec, rows: list[dict[str, Any]], test: dict[str, float]
-) -> dict[str, Any]:
-    """Return the last epoch's and the test's scores, and the time: seconds of all epochs, and
-    the median epoch's (the first one holds the tracing of the graph)."""
-    seconds = [row["seconds"] for row in rows]
-    scores = {
-        **{name: rows[-1][name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
-        "epochs": len(rows),
-        "test_loss": test.get("test_loss"),
-        "test_accuracy": test.get("test_accuracy"),
-        "seconds": round(sum(seconds), 4),
-        "seconds_per_epoch": float(np.median(seconds)),
-    }
-    if spec.loss == _BINARY_LOSS:
-        scores["binary_accuracy"] = rows[-1]["binary_accuracy"]
-        scores["val_binary_accuracy"] = rows[-1]["val_binary_accuracy"]
-        scores["test_binary_accuracy"] = test.get("test_binary_accuracy")
-    return scores

@@ -7,7 +7,7 @@ from benchmark.errors import RequestError
 from benchmark.formatting import listing
 from benchmark.results.folder import Store
 from benchmark.stats import comparisons, confusion, summary
-from benchmark.training.spec import BASELINE
+from benchmark.training.request import BASELINE
 
 _PIXELS = ["height", "width", "scale", "pixels"]
 
@@ -27,7 +27,7 @@ def derive(
         runs: the runs.
         baseline: what the others are compared with; None is the one of the folder's last tables,
             else ReLU, else the first activation.
-        data: the images, to show those that are misread; None takes those shown before.
+        data: the images, to show those that are misclassified; None takes those shown before.
 
     Raises:
         RequestError: no run has the baseline.
@@ -36,15 +36,16 @@ def derive(
     predictions = store.predictions(_to_be_read(runs))
     tables = {
         "summary": summary.summarise(runs, history),
-        "levels": summary.levels(history, runs),
+        "time_to_accuracy": summary.time_to_accuracy(history, runs),
         "comparisons": comparisons.compare(runs, baseline, predictions),
         "pairs": comparisons.all_pairs(runs, predictions),
         "ranks": comparisons.ranks(runs),
         "tuning": summary.tuning(runs),
         "confusion": confusion.confusion(predictions, runs),
     }
-    misread = confusion.misread(predictions, runs)
-    tables["misread"] = _with_pixels(misread, data, _optional(store, "misread.csv"))
+    misclassified = confusion.misclassified(predictions, runs)
+    before = _optional(store, "misclassified.csv")
+    tables["misclassified"] = _with_pixels(misclassified, data, before)
     return tables
 
 
@@ -85,22 +86,24 @@ def _to_be_read(runs: pd.DataFrame) -> list[str]:
     return sorted({*confusion.best_and_worst(runs)["run"], *comparisons.single_pairs(runs)})
 
 
-def _with_pixels(misread: pd.DataFrame, data: Dataset | None, before: pd.DataFrame) -> pd.DataFrame:
+def _with_pixels(
+    misclassified: pd.DataFrame, data: Dataset | None, before: pd.DataFrame
+) -> pd.DataFrame:
     """Fill in the images, from the data or from the table written before."""
-    if misread.empty:
-        return misread
+    if misclassified.empty:
+        return misclassified
     if data is not None:
-        images = {(data.name, index): _image(data, index) for index in set(misread["index"])}
+        images = {(data.name, index): _image(data, index) for index in set(misclassified["index"])}
     elif "pixels" in before:
         known = before.dropna(subset=["pixels"])
         keys = zip(known["dataset"], known["index"])
         images = dict(zip(keys, known[_PIXELS].astype(object).to_numpy()))
     else:
         images = {}
-    wanted = zip(misread["dataset"], misread["index"])
+    wanted = zip(misclassified["dataset"], misclassified["index"])
     shown = [images.get(key, [None] * len(_PIXELS)) for key in wanted]
-    filled = pd.DataFrame(shown, columns=_PIXELS, index=misread.index, dtype=object)
-    return misread.assign(**{name: filled[name] for name in _PIXELS})
+    filled = pd.DataFrame(shown, columns=_PIXELS, index=misclassified.index, dtype=object)
+    return misclassified.assign(**{name: filled[name] for name in _PIXELS})
 
 
 def _image(data: Dataset, index: int) -> list:

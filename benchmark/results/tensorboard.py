@@ -12,7 +12,7 @@ import pandas as pd
 from benchmark.errors import RequestError
 from benchmark.results.folder import Store
 from benchmark.results.formats import write_atomic
-from benchmark.results.run import DONE, SETTINGS
+from benchmark.results.schema import DONE, SETTINGS
 
 FOLDER = "tensorboard"
 # TensorBoard wants "tfevents" in it. One name: written again, a file replaces itself.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.stats import intervals
+from benchmark.stats import intervals, tests
 from benchmark.stats.summary import SETTINGS, final_runs, not_learned, with_shared_rates
 
 ALPHA = 0.05
@@ -102,7 +102,7 @@ def ranks(runs: pd.DataFrame) -> pd.DataFrame:
         (ranked,) = np.nonzero((complete.sum(axis=0) * 2 >= seeds) & complete.any(axis=0))
         rows = scores[:, ranked][complete[:, ranked].all(axis=1)]
         # Equal accuracies may differ by rounding errors.
-        ranking = intervals.friedman_and_critical_difference(np.round(rows, 12))
+        ranking = tests.friedman_and_critical_difference(np.round(rows, 12))
         part = {
             "activation": block.activations[ranked],
             "mean_rank": ranking.mean_ranks,
@@ -116,7 +116,7 @@ def ranks(runs: pd.DataFrame) -> pd.DataFrame:
     return _joined(parts, RANK_COLUMNS)
 
 
-def _sets(ranking: intervals.Ranking) -> list[str]:
+def _sets(ranking: tests.Ranking) -> list[str]:
     """Return for each treatment the letters of the largest groups it is not told apart in."""
     ranks = ranking.mean_ranks
     if not ranking.p_value < ALPHA:
@@ -244,7 +244,7 @@ def _rows(
     middle = intervals.estimates(found)
     two_outcomes = [_two_outcomes(block.learned[:, side].T, paired) for side in (first, second)]
     either = two_outcomes[0] | two_outcomes[1]
-    p = intervals.wilcoxon_exact(found)
+    p = tests.wilcoxon_exact(found)
     probability, low, high = intervals.improvement(sign * found)
     frame = pd.DataFrame(
         {
@@ -256,18 +256,18 @@ def _rows(
             "ci_low": np.where(either, np.nan, middle.ci_low),
             "ci_high": np.where(either, np.nan, middle.ci_high),
             "p_value": p,
-            "p_adjusted": intervals.holm(p),
+            "p_adjusted": tests.holm(p),
             "probability_of_improvement": probability,
             "probability_low": low,
             "probability_high": high,
             "median_difference": middle.median,
             "n_left_out": (block.there[:, first] | block.there[:, second]).sum(axis=0) - middle.n,
-            "smallest_p_adjusted": intervals.smallest_adjusted(middle.n),
+            "smallest_p_adjusted": tests.smallest_adjusted(middle.n),
         }
     )
     single = (middle.n == 1) & (metric == "test_accuracy")
     frame = frame.assign(**_mcnemar(block, first, second, single, right), **block.settings)
-    direction = np.sign(sign * intervals.signed_ranks(found).sum(axis=1))
+    direction = np.sign(sign * tests.signed_ranks(found).sum(axis=1))
     verdicts = _verdicts(frame, direction)
     decided = np.isin(verdicts, [BETTER, WORSE])
     flattered = decided & (_excess(block, first, second) * direction > 0)
@@ -350,5 +350,5 @@ def _mcnemar(
             only = int((a & ~b).sum()), int((b & ~a).sum())
             for column, count in zip(columns.values(), only):
                 column[pair] = count
-            p[pair] = intervals.mcnemar_exact(*only)
+            p[pair] = tests.mcnemar_exact(*only)
     return {"mcnemar_p": p, **columns}

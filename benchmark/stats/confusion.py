@@ -58,22 +58,22 @@ def confusion(predictions: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return _joined(parts, [*keys, "count", "n_runs"])
 
 
-def misread(predictions: pd.DataFrame, runs: pd.DataFrame, n: int = 12) -> pd.DataFrame:
-    """Return the n test images that most runs of the best and of the worst activation misread.
+def misclassified(predictions: pd.DataFrame, runs: pd.DataFrame, n: int = 12) -> pd.DataFrame:
+    """Return the n test images that most runs of the best and the worst activation misclassify.
 
-    One row per setting, role and image, most misread first; among equals those that are misread
+    One row per setting, role and image, the most often misclassified first; among equals those
     with the higher probability. `predicted` is the most frequent wrong class (of equals the one
     with the higher mean probability), `probability` the mean given to it by the runs that chose
-    it, `n_misread` how many of the `n_runs` were wrong in any way. IMAGE_COLUMNS are empty, for
-    the caller to fill in.
+    it, `n_misclassified` how many of the `n_runs` were wrong in any way. IMAGE_COLUMNS are empty,
+    for the caller to fill in.
     """
     table = _of_roles(predictions, runs)
-    columns = [*_KEYS, "index", "true", "predicted", "n_misread", "n_runs", "probability"]
+    columns = [*_KEYS, "index", "true", "predicted", "n_misclassified", "n_runs", "probability"]
     if table.empty:
         return pd.DataFrame(columns=[*columns, *IMAGE_COLUMNS])
     parts = []
     for values, rows in table.groupby(_KEYS, dropna=False):
-        part = _most_misread(rows[rows["true"] != rows["predicted"]], n)
+        part = _most_misclassified(rows[rows["true"] != rows["predicted"]], n)
         settings = dict(zip(_KEYS, values))
         parts.append(part.assign(n_runs=rows["run"].nunique(), **settings))
     frame = _joined(parts, columns)
@@ -81,15 +81,15 @@ def misread(predictions: pd.DataFrame, runs: pd.DataFrame, n: int = 12) -> pd.Da
     return frame.assign(**dict.fromkeys(IMAGE_COLUMNS, empty))
 
 
-def _most_misread(wrong: pd.DataFrame, n: int) -> pd.DataFrame:
+def _most_misclassified(wrong: pd.DataFrame, n: int) -> pd.DataFrame:
     wrong = wrong.sort_values(["index", "predicted", "run"])
     by_class = wrong.groupby(["index", "true", "predicted"])
     classes = by_class.agg(votes=("run", "size"), probability=("probability", "mean")).reset_index()
     order = ["index", "votes", "probability", "predicted"]
     classes = classes.sort_values(order, ascending=[True, False, False, True])
     images = classes.drop_duplicates("index").drop(columns="votes")
-    images = images.assign(n_misread=images["index"].map(wrong.groupby("index").size()))
-    order = ["n_misread", "probability", "index"]
+    images = images.assign(n_misclassified=images["index"].map(wrong.groupby("index").size()))
+    order = ["n_misclassified", "probability", "index"]
     return images.sort_values(order, ascending=[False, False, True]).head(n)
 
 

@@ -16,11 +16,8 @@ from scipy import special, stats
 # fewer values could not contradict.
 BOOTSTRAP_FROM = 20
 RESAMPLES = 4000
-# Beyond this many pairs the normal approximation of the signed-rank test is exact enough.
-EXACT_UP_TO = 100
 # What separates rounding errors of 64-bit arithmetic from real differences.
 _NOISE = 1e-12
-_SAME = 1e-9
 _ROWS_AT_ONCE = 512
 
 
@@ -34,14 +31,6 @@ class Estimates(NamedTuple):
     iqm: np.ndarray
     ci_low: np.ndarray
     ci_high: np.ndarray
-
-
-class Ranking(NamedTuple):
-    """What Friedman's test and Nemenyi's critical difference say of k treatments."""
-
-    mean_ranks: np.ndarray
-    p_value: float
-    critical_difference: float
 
 
 def estimates(values: ArrayLike, level: float = 0.95) -> Estimates:
@@ -81,14 +70,14 @@ def interquartile_mean(values: ArrayLike) -> np.ndarray:
     return estimates(values).iqm
 
 
-def _rows(values: np.ndarray) -> np.ndarray:
+def rows_of(values: np.ndarray) -> np.ndarray:
     """Return samples (..., n) as (m, n), without any too."""
     return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
 
 
 def _sorted_rows(values: np.ndarray) -> np.ndarray:
     """Return samples (..., n) as (m, n), sorted, missing values last; of no values one missing."""
-    rows = np.sort(_rows(values), axis=1)
+    rows = np.sort(rows_of(values), axis=1)
     return rows if rows.shape[1] else np.full((len(rows), 1), np.nan)
 
 
@@ -182,110 +171,6 @@ def differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     return np.where((a == b) | (noise & np.isfinite(a) & np.isfinite(b)), 0.0, found)
 
 
-def signed_ranks(differences: ArrayLike) -> np.ndarray:
-    """Return the ranks of the absolute differences with the signs of these, (..., n).
-
-    Zeros are left out (rank 0, as missing values), ties share their mean rank; two values that
-    differ by rounding errors only are tied.
-    """
-    values = np.asarray(differences, float)
-    rows = _rows(values)
-    if not rows.size:
-        return np.zeros(values.shape)
-    sizes = np.where((rows == 0) | np.isnan(rows), np.nan, np.abs(rows))
-    order = np.argsort(sizes, axis=1, kind="stable")
-    ordered = np.take_along_axis(sizes, order, axis=1)
-    finite = np.where(np.isfinite(ordered), ordered, 0)
-    with np.errstate(invalid="ignore"):
-        # Between two infinite ones the step is NaN, and no step.
-        new = np.diff(ordered, axis=1) > _SAME * finite.max(axis=1, initial=0)[:, None]
-    missing = np.isnan(ordered)
-    first = np.ones((len(rows), 1), bool)
-    starts = np.concatenate([first, new | (missing[:, 1:] & ~missing[:, :-1])], axis=1)
-    ends = np.concatenate([starts[:, 1:], first], axis=1)
-    place = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
-    begin = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
-    last = rows.shape[1] - 1
-    end = np.where(ends, place, last)[:, ::-1]
-    end = np.minimum.accumulate(end, axis=1)[:, ::-1]
-    ranks = np.empty(rows.shape)
-    np.put_along_axis(ranks, order, np.where(missing, 0, (begin + end) / 2 + 1), axis=1)
-    return (np.sign(np.nan_to_num(rows)) * ranks).reshape(values.shape)
-
-
-def wilcoxon_exact(differences: ArrayLike) -> np.ndarray:
-    """Return the two-sided p of the signed-rank test of each row of differences, (..., n) → (...).
-
-    Wilcoxon 1945, Individual comparisons by ranking methods. Zeros are dropped, ties share their
-    mean rank, and p is exact: the share of the 2^n assignments of signs to these very ranks
-    whose sum lies as far out, counted by dynamic programming. Beyond 100 pairs it is the normal
-    approximation. Without any difference p is 1; of no pairs it is NaN.
-    """
-    values = np.asarray(differences, float)
-    rows = _rows(values)
-    found = [_p_of_ranks(ranks[ranks != 0]) for ranks in signed_ranks(rows)]
-    p = np.where(np.isnan(rows).all(axis=1), np.nan, np.array(found, float))
-    return p.reshape(values.shape[:-1])
-
-
-def _p_of_ranks(ranks: np.ndarray) -> float:
-    if len(ranks) > EXACT_UP_TO:
-        return float(stats.wilcoxon(ranks, method="approx").pvalue)
-    if not len(ranks):
-        return 1.0
-    # Mean ranks are halves: doubled they are whole.
-    doubled = (2 * ranks).astype(int)
-    cumulative = _cumulative(tuple(np.sort(np.abs(doubled)).tolist()))
-    above, below = doubled[doubled > 0].sum(), -doubled[doubled < 0].sum()
-    # The distribution is symmetric: the smaller sum's lower tail is the larger one's upper tail.
-    return min(1.0, 2 * float(cumulative[min(above, below)]))
-
-
-@functools.lru_cache(maxsize=4096)
-def _cumulative(doubled: tuple[int, ...]) -> np.ndarray:
-    """Return P(sum of the positive ranks ≤ s) for s = 0 … under random signs."""
-    share = np.zeros(sum(doubled) + 1)
-    share[0] = 1.0
-    for rank in doubled:
-        moved = np.zeros_like(share)
-        moved[rank:] = share[:-rank]
-        share = (share + moved) / 2
-    return np.cumsum(share)
-
-
-def smallest_p(n_pairs: ArrayLike, family: int) -> np.ndarray:
-    """Return the smallest p that Holm's procedure over `family` signed-rank tests can give.
-
-    All n pairs would have to point the same way: family · 2 / 2^n, at most 1; of no pairs 1.
-    """
-    n = np.asarray(n_pairs, float)
-    return np.where(n > 0, np.minimum(1.0, family * 2.0 ** (1 - n)), 1.0)
-
-
-def smallest_adjusted(n_pairs: ArrayLike) -> np.ndarray:
-    """Return the smallest p that Holm's procedure can give each test of a family, (k,).
-
-    `n_pairs` (k,) are their pairs; a test without any is not of the family, and its p is 1. Where
-    all have equally many it is `smallest_p`.
-    """
-    n = np.asarray(n_pairs, float)
-    return np.nan_to_num(holm(np.where(n > 0, smallest_p(n, 1), np.nan)), nan=1.0)
-
-
-def holm(p_values: ArrayLike) -> np.ndarray:
-    """Return the adjusted p-values, (k,), of a family of tests; missing ones stay missing.
-
-    Holm 1979, A simple sequentially rejective multiple test procedure.
-    """
-    p = np.asarray(p_values, float)
-    adjusted = np.full(p.shape, np.nan)
-    (there,) = np.nonzero(~np.isnan(p))
-    order = there[np.argsort(p[there], kind="stable")]
-    steps = p[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
-    return adjusted
-
-
 def probability_of_improvement(
     a: ArrayLike, b: ArrayLike, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -314,17 +199,6 @@ def improvement(
     return share, low, high
 
 
-def mcnemar_exact(only_a: ArrayLike, only_b: ArrayLike) -> np.ndarray:
-    """Return the two-sided p of two classifiers that differ on only_a + only_b images.
-
-    McNemar 1947, Note on the sampling error of the difference between correlated proportions; p
-    from the binomial distribution. `only_a` and `only_b` (...): how many images only the one and
-    only the other has right.
-    """
-    a, b = np.asarray(only_a, int), np.asarray(only_b, int)
-    return np.minimum(1.0, 2 * special.bdtr(np.minimum(a, b), a + b, 0.5))
-
-
 def sampling_error(accuracy: ArrayLike, images: ArrayLike) -> np.ndarray:
     """Return the standard error that an accuracy has from the choice of the test images.
 
@@ -332,35 +206,3 @@ def sampling_error(accuracy: ArrayLike, images: ArrayLike) -> np.ndarray:
     """
     p = np.asarray(accuracy, float)
     return np.sqrt(p * (1 - p) / np.asarray(images, float))
-
-
-def friedman_and_critical_difference(scores: ArrayLike) -> Ranking:
-    """Rank k treatments in each block and compare the mean ranks.
-
-    Friedman 1937, The use of ranks to avoid the assumption of normality implicit in the analysis
-    of variance, with the correction for ties; Nemenyi's critical difference at 0.05 as in Demšar
-    2006, Statistical comparisons of classifiers over multiple data sets, section 3.2.2.
-
-    Args:
-        scores: (n_blocks, k), higher is better, none missing.
-
-    Returns:
-        Mean ranks (k,), 1 the best; p and critical difference, NaN for fewer than two blocks or
-        treatments.
-    """
-    scores = np.asarray(scores, float)
-    n, k = scores.shape
-    ranks = stats.rankdata(-scores, axis=1) if scores.size else np.empty((n, k))
-    mean = ranks.mean(axis=0) if n else np.full(k, np.nan)
-    if n < 2 or k < 2:
-        return Ranking(mean, np.nan, np.nan)
-    between = n * ((mean - (k + 1) / 2) ** 2).sum()
-    within = ((ranks - (k + 1) / 2) ** 2).sum() / (n * (k - 1))
-    p = float(special.chdtrc(k - 1, between / within)) if within else 1.0
-    return Ranking(mean, p, nemenyi_quantile(k) * np.sqrt(k * (k + 1) / (6 * n)))
-
-
-@functools.cache
-def nemenyi_quantile(k: int) -> float:
-    """Return q at 0.05 for k treatments: the studentized range's quantile over √2."""
-    return float(stats.studentized_range.ppf(0.95, k, np.inf) / np.sqrt(2))

@@ -45,7 +45,7 @@ LEVELS = {
 _LATER_COLUMNS = ("purpose", "test_images", "majority_share")
 _UNTUNED = [name for name in SETTINGS if name not in ("learning_rate", "rates")]
 _STATUSES = {
-    "n_seeds": "complete",
+    "n_completed": "complete",
     "n_diverged": "diverged",
     "n_failed": "failed",
     "n_unfinished": "unfinished",
@@ -136,7 +136,7 @@ def tuning(runs: pd.DataFrame) -> pd.DataFrame:
         for name in ("val_accuracy", "val_loss")
     )
     table = groups.keys.assign(
-        **{name: counts[name] for name in ("n_seeds", "n_diverged", "n_failed")},
+        **{name: counts[name] for name in ("n_completed", "n_diverged", "n_failed")},
         val_accuracy_mean=accuracy.mean,
         val_accuracy_std=accuracy.std,
     )
@@ -151,7 +151,7 @@ def tuning(runs: pd.DataFrame) -> pd.DataFrame:
             "rate": table["learning_rate"],
         }
     )
-    best = merits[table["n_seeds"] > 0].sort_values(list(merits)).drop_duplicates("setting")
+    best = merits[table["n_completed"] > 0].sort_values(list(merits)).drop_duplicates("setting")
     table["chosen"] = table.index.isin(best.index)
     rates = by_setting["learning_rate"]
     lowest, highest = (table["learning_rate"] == rates.transform(end) for end in ("min", "max"))
@@ -170,7 +170,7 @@ def chosen_rates(runs: pd.DataFrame) -> pd.DataFrame:
 def summarise(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return one row per setting and activation, sorted by them.
 
-    Counts: `n_seeds` complete runs, `n_diverged`, `n_failed`, `n_unfinished`, `n_not_learned`
+    Counts: `n_completed` complete runs, `n_diverged`, `n_failed`, `n_unfinished`, `n_not_learned`
     (complete, see MARGIN; empty where it cannot be told). Of each of SUMMARY_METRICS over the
     complete runs: `_mean`, `_std`, `_ci_low`, `_ci_high`, `_median`, `_iqm` as
     `inference.estimates` has them. Where some runs have learned and others have not, no score has
@@ -186,7 +186,7 @@ def summarise(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.Dat
     complete = final["status"] == "complete"
     told = groups.count(complete & final["majority_share"].isna()) == 0
     counts["n_not_learned"] = failures if told.all() else np.where(told, failures, np.nan)
-    two_outcomes = (failures > 0) & (failures < counts["n_seeds"])
+    two_outcomes = (failures > 0) & (failures < counts["n_completed"])
     columns = {}
     for metric in SUMMARY_METRICS:
         values = final[metric] if metric in final else pd.Series(np.nan, final.index)
@@ -235,7 +235,7 @@ def _with_curve_scores(final: pd.DataFrame, history: pd.DataFrame | None) -> pd.
 
 
 def _note(counts: dict[str, float]) -> str:
-    complete = counts["n_seeds"]
+    complete = counts["n_completed"]
     asked = sum(counts[name] for name in _STATUSES)
     words = {"n_diverged": "diverged", "n_failed": "failed", "n_unfinished": "unfinished"}
     parts = [
@@ -277,10 +277,10 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([settings, frame.drop(columns="group")], axis=1)
 
 
-def levels(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def time_to_accuracy(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Return when each activation reaches the validation accuracies of LEVELS.
 
-    One row per setting, activation and level: `n_runs` complete or diverged runs, how many of
+    One row per setting, activation and target: `n_runs` complete or diverged runs, how many of
     them reached it, and the medians over these runs of the first epoch that did and of the
     seconds until its end, a first epoch counting at most as long as the run's median one. A run
     that never did counts as infinitely late: where that makes a median infinite it is empty.
@@ -297,8 +297,8 @@ def levels(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for dataset, accuracies in LEVELS.items():
         there = groups.keys["dataset"] == dataset
-        for level in accuracies:
-            first = epochs[epochs["val_accuracy"] >= level].drop_duplicates("order")
+        for target in accuracies:
+            first = epochs[epochs["val_accuracy"] >= target].drop_duplicates("order")
             first = first.set_index("order").reindex(final.index)
             late = first[["epoch", "until"]].astype(float).fillna(np.inf).where(watched, axis=0)
             medians = {
@@ -306,7 +306,7 @@ def levels(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
                 for name, column in (("epochs", "epoch"), ("seconds", "until"))
             }
             part = groups.keys.assign(
-                level=level,
+                target=target,
                 n_runs=groups.count(watched),
                 n_reached=groups.count(watched & first["epoch"].notna()),
                 **{name: np.where(np.isinf(m), np.nan, m) for name, m in medians.items()},

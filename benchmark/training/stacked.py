@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmark.activations.catalogue import ALPHA_DROPOUT, GLOROT, Activation
+from benchmark.activations import ALPHA_DROPOUT, GLOROT, Activation
 from benchmark.models import layers
 from benchmark.models.networks import ACTIVATION, DROPOUT, WEIGHTS, derived_seed
 from benchmark.training.trainer import batch_order

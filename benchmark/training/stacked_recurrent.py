@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmark.activations.catalogue import GLOROT, Activation
+from benchmark.activations import GLOROT, Activation
 from benchmark.activations.kernels import fused
 from benchmark.models.networks import ACTIVATION, WEIGHTS, derived_seed
 from benchmark.training.stacked import clip_by_norm

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.analysis.checklist import COUNTER, EXACT, HIDDEN, OUTPUT
-from benchmark.experiments.base import FAILS, HOLDS, UNDECIDED, Finding, agreed
+from benchmark.experiments.claims import FAILS, HOLDS, UNDECIDED, Finding, agreed
 from benchmark.formatting import listing
-from benchmark.lazy import pd
 
 if TYPE_CHECKING:
     import pandas
@@ -35,11 +34,15 @@ def rows_of(table: "pandas.DataFrame", kind: str) -> list[dict[str, Any]]:
 
 def yes(cell: Any) -> bool | None:
     """Return what a cell of a column of yes and no says; None for an empty one."""
+    import pandas as pd
+
     return None if pd.isna(cell) else str(cell) == "True"
 
 
 def numbers(cell: Any) -> list[float]:
     """Return the numbers of a cell with a list, which pandas reads as a number if it is one."""
+    import pandas as pd
+
     return [] if pd.isna(cell) else [float(part) for part in str(cell).split(";")]
 
 
@@ -205,6 +208,8 @@ def _zero_centred(rows: dict[str, dict]) -> Judged:
 
 
 def _monotonic(rows: dict[str, dict]) -> Judged:
+    import pandas as pd
+
     single = _single(rows)
     if not single:
         return NO_CURVE
@@ -242,6 +247,8 @@ def _near_linear(rows: dict[str, dict]) -> Judged:
 
 def unit_slope_length(row: dict) -> float:
     """Return how long the longest interval is over which the derivative is near 1."""
+    import pandas as pd
+
     length = row["unit_slope_high"] - row["unit_slope_low"]
     return 0.0 if pd.isna(length) else length
 

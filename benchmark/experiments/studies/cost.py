@@ -41,27 +41,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import Activation, resolve
+from benchmark.activations import Activation, resolve
 from benchmark.errors import RequestError
-from benchmark.experiments.base import (
-    SIX_AND_TANH,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-    agreed,
-)
+from benchmark.experiments.base import SIX_AND_TANH, Experiment, Option, Setting
+from benchmark.experiments.claims import UNDECIDED, Finding, agreed
 from benchmark.formatting import counted, listing
-from benchmark.lazy import panels, pd, tf
-from benchmark.training.spec import listed, whole_number
+from benchmark.plotting.palette import LineStyle
+from benchmark.training.options import listed, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmark.plotting.palette import LineLook
 
 REFERENCE = "relu"
 CHANNELS = 128
@@ -111,7 +103,7 @@ class _Kernel:
 
 def _kernels(entry: Activation) -> list[_Kernel]:
     from benchmark.analysis.graph_cost import has_exponential, kept_bytes
-    from benchmark.training.trainer import compiled
+    from benchmark.training.kept_trainers import compiled
 
     trained = compiled(entry)
     repeats = trained is entry
@@ -129,6 +121,8 @@ def _kernels(entry: Activation) -> list[_Kernel]:
 
 def _callable(entry: Activation) -> tuple[Callable[[Any], Any], list[Any]]:
     """Return the activation as in training, and its weights."""
+    import tensorflow as tf
+
     if not entry.is_layer:
         return entry.make, []
     layer = entry.layer(0)
@@ -151,6 +145,8 @@ def _loop(step: Callable[[], list[Any]], start: list[Any]) -> Callable[[int], An
     The results of each run are carried to the loop's end: otherwise they would not be computed.
     """
 
+    import tensorflow as tf
+
     @tf.function(autograph=False)
     def loop(times: Any) -> Any:
         return tf.while_loop(
@@ -164,6 +160,8 @@ def _loop(step: Callable[[], list[Any]], start: list[Any]) -> Callable[[int], An
 
 
 def _timed(kernel: _Kernel, x: Any, upstream: Any, passes: str) -> Callable[[int], Any]:
+    import tensorflow as tf
+
     if passes == "forward":
         return _loop(lambda: [kernel.function(x)], [upstream])
 
@@ -179,6 +177,8 @@ def _timed(kernel: _Kernel, x: Any, upstream: Any, passes: str) -> Callable[[int
 
 def _cases(kernels: list[_Kernel], elements: int) -> list[_Case]:
     """Return everything to be timed with tensors of that many elements."""
+    import tensorflow as tf
+
     rng = np.random.default_rng(0)
 
     def normal(channels: int) -> np.ndarray:
@@ -206,12 +206,17 @@ def _cases(kernels: list[_Kernel], elements: int) -> list[_Case]:
 
 
 def _next_layer(outputs: Any, square: Any, start: Any) -> Callable[[int], Any]:
+    import tensorflow as tf
+
     return _loop(lambda: [tf.matmul(outputs, square)], [start])
 
 
 def measure(setting: Setting) -> "pd.DataFrame":
     """Time every activation, and ReLU in any case, at every size; see the module for the table."""
-    from benchmark.training.trainer import keras_defaults
+    import pandas as pd
+    import tensorflow as tf
+
+    from benchmark.training.setup import keras_defaults
 
     rows: list[dict[str, Any]] = []
     sizes = setting["sizes"]
@@ -232,6 +237,8 @@ def _time_all(
     cases: list[_Case], elements: int, progress: Callable[[int, int], None]
 ) -> list[dict[str, Any]]:
     """Time the cases in rounds, in an order of its own each, and return the table's rows."""
+    import tensorflow as tf
+
     rounds = min(MOST_ROUNDS, max(FEWEST_ROUNDS, ELEMENTS_IN_ALL // elements))
     times = max(1, ELEMENTS_PER_CALL // elements)
     everything = [_Case({}, _loop(list, [tf.zeros(1)])), *cases]
@@ -275,6 +282,8 @@ def _count(elements: int) -> str:
 
 def _control(table: "pd.DataFrame") -> "pd.Series":
     """Return by size the greatest factor between timings of the same work."""
+    import pandas as pd
+
     own = table[(table["activation"] == REFERENCE) & (table["form"] == "written")]
     chosen = [own[(own["passes"] == p) & own["inputs"].isin(SAME_WORK[p])] for p in SAME_WORK]
     times = pd.concat(chosen).groupby(["passes", "elements"])["ms_per_million"]
@@ -345,6 +354,8 @@ def _told(ratios: "pd.Series", factors: "pd.Series", more: str, less: str) -> st
 
 
 def _no_exponential(table: "pd.DataFrame") -> Finding:
+    import pandas as pd
+
     claim = "ReLU and Leaky ReLU cost less time than activations with an exponential."
     names = sorted(set(table.loc[table["exponential"], "activation"]))
     if not names:
@@ -408,6 +419,8 @@ def _elu(table: "pd.DataFrame") -> Finding:
 
 
 def _sparse_time(table: "pd.DataFrame") -> Finding:
+    import pandas as pd
+
     claim = "ReLU's sparsity saves time: outputs that are zero are cheaper than others."
     none, half, every = (
         _fastest(table, inputs).xs(REFERENCE, level="activation").xs("written", level="form")
@@ -461,16 +474,18 @@ def _kept(table: "pd.DataFrame") -> "pd.Series":
     return first[["kept_input", "kept_output", "kept_between"]].sum(axis=1)
 
 
-def figures(table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> "dict[str, Figure]":
+def figures(table: "pd.DataFrame", line_styles: "Mapping[str, LineStyle]") -> "dict[str, Figure]":
     """Draw times and memory of all, and times over the size of a few."""
-    return {"": _overview(table, looks), "sizes": _by_size(table, looks)}
+    return {"": _overview(table, line_styles), "sizes": _by_size(table, line_styles)}
 
 
 # Shorter times than this, in units of ReLU's, are drawn at the axis's end.
 LEAST_RATIO = 0.1
 
 
-def _overview(table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> "Figure":
+def _overview(table: "pd.DataFrame", line_styles: "Mapping[str, LineStyle]") -> "Figure":
+    from benchmark.plotting import panels
+
     largest = table["elements"].max()
     times = _fastest(table)["both"].xs(largest, level="elements")
     order = list(times["trained"].sort_values(ascending=False).index)
@@ -480,13 +495,13 @@ def _overview(table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> "Figure
     figure, (left, right) = panels.grid(2, 2, height, sharey=True)
     figure.get_layout_engine().set(wspace=0.06)
     for place, name in enumerate(order):
-        colour = looks[name].colour
-        _pair(right, place, kept["written"][name], kept["trained"][name], colour)
+        color = line_styles[name].color
+        _pair(right, place, kept["written"][name], kept["trained"][name], color)
         written, trained = ratios["written"][name], ratios["trained"][name]
         if trained >= LEAST_RATIO:
-            _pair(left, place, written, trained, colour)
+            _pair(left, place, written, trained, color)
         else:
-            left.plot(LEAST_RATIO, place, "<", color=colour, markersize=6)
+            left.plot(LEAST_RATIO, place, "<", color=color, markersize=6)
             left.annotate(
                 f"{trained:.1g}",
                 (LEAST_RATIO, place),
@@ -509,11 +524,11 @@ def _overview(table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> "Figure
     return figure
 
 
-def _pair(axes: "Axes", place: int, written: float, trained: float, colour: str) -> None:
+def _pair(axes: "Axes", place: int, written: float, trained: float, color: str) -> None:
     """Draw the written form as a ring, the trained one as a dot, and a line between the two."""
-    axes.plot([written, trained], [place, place], color=colour, linewidth=0.8)
-    axes.plot(written, place, "o", color=colour, markerfacecolor="none", markersize=5)
-    axes.plot(trained, place, "o", color=colour, markersize=5)
+    axes.plot([written, trained], [place, place], color=color, linewidth=0.8)
+    axes.plot(written, place, "o", color=color, markerfacecolor="none", markersize=5)
+    axes.plot(trained, place, "o", color=color, markersize=5)
 
 
 def _plain_ticks(axes: "Axes", most: float, least: float) -> None:
@@ -536,21 +551,23 @@ def _forms_legend(figure: "Figure") -> None:
 MOST_COLOURED = 10
 
 
-def _by_size(table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> "Figure":
+def _by_size(table: "pd.DataFrame", line_styles: "Mapping[str, LineStyle]") -> "Figure":
     from matplotlib.ticker import LogLocator, NullFormatter
+
+    from benchmark.plotting import panels
 
     times = _fastest(table)["both"]
     names = list(dict.fromkeys(table["activation"]))
-    coloured = names
+    colored = names
     if len(names) > MOST_COLOURED:
-        coloured = [name for name in names if name in SIX_AND_TANH]
+        colored = [name for name in names if name in SIX_AND_TANH]
     figure, axes = panels.grid(2, 2, 2.6, sharex=True, sharey=True)
     for panel, form in zip(axes, ("written", "trained")):
         for name in names:
             line = times[form].xs(name, level="activation")
             line = line[line > 0]
-            if name in coloured:
-                style = {**panels.artist(looks[name]), "marker": looks[name].marker}
+            if name in colored:
+                style = {**panels.artist(line_styles[name]), "marker": line_styles[name].marker}
                 panel.plot(line.index, line, **style, zorder=3)
             else:
                 panel.plot(line.index, line, color="0.5", linewidth=0.5, alpha=0.7)
@@ -564,7 +581,7 @@ def _by_size(table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> "Figure"
     own = times.xs(REFERENCE, level="activation")
     axes[0].set_ylim(bottom=0.3 * own[own > 0].min())
     axes[0].set_ylabel("Forward and backward pass\n(ns per element)")
-    panels.legend(figure, looks, coloured, markers=True)
+    panels.legend(figure, line_styles, colored, markers=True)
     return figure
 
 
@@ -582,7 +599,7 @@ EXPERIMENT = Experiment(
         " on a logarithmic axis; right: bytes per element kept for the backward pass. Rings: as"
         " the definition is written; dots: as the project trains it; an arrowhead: off the axis.",
         "sizes": "Time per element of the forward and backward pass over the number of elements,"
-        " as written and as trained. Thin grey lines: the other activations.",
+        " as written and as trained. Thin gray lines: the other activations.",
     },
     activations=None,
     seeds=0,

@@ -22,28 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import GLOROT, Activation
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    IN_PART,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-    agreed,
-)
+from benchmark.activations import GLOROT, Activation
+from benchmark.experiments.base import Experiment, Option, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding, agreed
 from benchmark.experiments.derivatives import finite, is_hard, slopes, steepest
 from benchmark.formatting import counted, listing, percent
-from benchmark.lazy import networks, panels, pd, tf
-from benchmark.training.spec import rate_list, whole_number
+from benchmark.plotting.palette import LineStyle
+from benchmark.training.options import rate_list, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from benchmark.plotting.palette import LineLook
     from benchmark.training.stacked import Networks
 
 DEPTH, UNITS, BATCH_SIZE = 3, 64, 32
@@ -63,6 +53,8 @@ CONDITION = ["part", "learning_rate", "large_step"]
 
 def measure(setting: Setting) -> "pd.DataFrame":
     """Train every activation's networks and count their units; see the module's table."""
+    import pandas as pd
+
     rows, total = [], len(setting.entries) * setting["epochs"]
     for place, entry in enumerate(setting.entries):
         done = place * setting["epochs"]
@@ -82,19 +74,23 @@ def measure(setting: Setting) -> "pd.DataFrame":
 def _rows(
     entry: Activation, setting: Setting, progress: Callable[[int], None]
 ) -> list[dict[str, Any]]:
+    import pandas as pd
+
+    from benchmark.training import stacked
+
     x, y = setting.pixels("train"), setting.labels("train")
     x_val, y_val = setting.pixels("val"), setting.labels("val")
     kinds = [("rates", rate, 1) for rate in setting["learning_rates"]]
     kinds += [("step", STEP_RATE, factor) for factor in LARGE_STEPS]
     conditions = list(itertools.product(kinds, setting.seeds))
     widths = [x.shape[1], *[UNITS] * DEPTH, setting.data.classes]
-    made = networks.Networks(entry, widths, [seed for _, seed in conditions], initializer=GLOROT)
+    made = stacked.Networks(entry, widths, [seed for _, seed in conditions], initializer=GLOROT)
     rates = [rate for (_, rate, _), _ in conditions]
-    training = networks.Training(made, x, y, learning_rate=rates, batch_size=BATCH_SIZE)
+    training = stacked.Training(made, x, y, learning_rate=rates, batch_size=BATCH_SIZE)
     # One step; the networks without a large one stay as they are.
     steps = [rate * factor * (factor > 1) for (_, rate, factor), _ in conditions]
     batch = x[:BATCH_SIZE], y[:BATCH_SIZE]
-    large = networks.Training(made, *batch, learning_rate=steps, batch_size=BATCH_SIZE)
+    large = stacked.Training(made, *batch, learning_rate=steps, batch_size=BATCH_SIZE)
     census, hard, rows = Census(made, x, x_val), is_hard(entry), []
 
     def record(epoch: int, stepped: bool, parts: tuple[str, ...]) -> None:
@@ -135,6 +131,8 @@ class Census:
     """
 
     def __init__(self, made: "Networks", x: np.ndarray, x_val: np.ndarray) -> None:
+        import tensorflow as tf
+
         self._x, self._x_val, self._largest = x, x_val, steepest(made.entry)
         self._ever = np.zeros((made.n, made.depth, UNITS), bool)
         self._back = np.zeros_like(self._ever)
@@ -147,6 +145,8 @@ class Census:
 
     def _steepest(self, x: np.ndarray) -> np.ndarray:
         """Return each unit's largest slope on these examples, (n, layers, units)."""
+        import tensorflow as tf
+
         parts = (self._steep(tf.constant(x[i : i + CHUNK])) for i in range(0, len(x), CHUNK))
         return np.max([part.numpy() for part in parts], axis=0)
 
@@ -201,6 +201,8 @@ def _every(table: "pd.DataFrame", name: str, when: str = "end") -> "pd.DataFrame
 
     At the "start", "after" the large step, or at the "end". One that `diverged` has none inactive.
     """
+    import pandas as pd
+
     rows = table[table.activation == name]
     here = rows.epoch == (rows.epoch.min() if when == "start" else rows.epoch.max())
     if when == "after":
@@ -244,6 +246,7 @@ def _without(table: "pd.DataFrame", *names: str) -> str:
 
 
 def _larger_rates(table: "pd.DataFrame") -> Finding:
+
     claim = "Units of ReLU die as training goes on, the more the larger the learning rate."
     if _without(table, "relu"):
         return Finding(claim, UNDECIDED, _without(table, "relu"))
@@ -438,6 +441,7 @@ def _ordinary_ends(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _accuracy_lost(table: "pd.DataFrame") -> Finding:
+
     claim = "A network many of whose ReLU units are dead is less accurate."
     if _without(table, "relu"):
         return Finding(claim, UNDECIDED, _without(table, "relu"))
@@ -470,6 +474,7 @@ def _at_equal_rate(networks: "pd.DataFrame") -> tuple[list[bool], str]:
 
     Against the networks without a large step, so that the learning rate is not what differs.
     """
+
     step = networks[networks.index.get_level_values("part") == "step"]
     factors = step.index.get_level_values("large_step")
     control = step[factors == 1]
@@ -492,34 +497,38 @@ def _at_equal_rate(networks: "pd.DataFrame") -> tuple[list[bool], str]:
     )
 
 
-def figures(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+def figures(table: "pd.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> dict[str, "Figure"]:
     """Draw the shares by layer, epoch and learning rate, and what a large step does."""
-    return {"": _by_rate(table, looks), "step": _by_step(table, looks)}
+    return {"": _by_rate(table, line_styles), "step": _by_step(table, line_styles)}
 
 
 def _lines(
-    axes: Any, rows: "pd.DataFrame", count: str, looks: Mapping[str, "LineLook"], last: int
+    axes: Any, rows: "pd.DataFrame", count: str, line_styles: Mapping[str, "LineStyle"], last: int
 ) -> None:
     """Draw the share of units that `count` names, by epoch, up to where networks diverge.
 
     Each line has its marker at an epoch of its own: lines lie on one another, at 0 above all.
     """
+    from benchmark.plotting import panels
+
     names = list(rows.activation.unique())
     for place, name in enumerate(names):
         points = rows[rows.activation == name].groupby(["epoch", "stepped"])
         shares = 100 * (points[count].sum() / points.units.sum())[~points.diverged.any()]
         epochs = shares.index.get_level_values("epoch")
-        style = panels.artist(looks[name])
+        style = panels.artist(line_styles[name])
         axes.plot(epochs, shares.to_numpy(), **style)
         at = last * (place + 0.5) / len(names)
         if len(shares) and at <= epochs[-1]:
-            marker = {"marker": looks[name].marker, "color": style["color"], "markersize": 4}
+            marker = {"marker": line_styles[name].marker, "color": style["color"], "markersize": 4}
             axes.plot(at, np.interp(at, epochs, shares), linestyle="", zorder=3, **marker)
         if len(shares) and epochs[-1] < last:
             axes.plot(epochs[-1], shares.iloc[-1], "x", color=style["color"], clip_on=False)
 
 
-def _by_rate(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _by_rate(table: "pd.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
+    from benchmark.plotting import panels
+
     rows = table[table.part == "rates"]
     rates, layers = (sorted(rows[key].unique()) for key in ("learning_rate", "layer"))
     figure, axes = panels.grid(
@@ -527,7 +536,7 @@ def _by_rate(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure"
     )
     for here, (layer, rate) in zip(axes, itertools.product(layers, rates)):
         mine = rows[(rows.layer == layer) & (rows.learning_rate == rate)]
-        _lines(here, mine, "inactive", looks, table.epoch.max())
+        _lines(here, mine, "inactive", line_styles, table.epoch.max())
         if layer == layers[0]:
             here.set_title(f"Rate {rate:g}", loc="left")
         if rate == rates[0]:
@@ -535,13 +544,15 @@ def _by_rate(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure"
         if layer == layers[-1]:
             here.set_xlabel("Epoch")
     axes[0].set_ylim(-3, 103)
-    panels.legend(figure, looks, list(rows.activation.unique()), markers=True)
+    panels.legend(figure, line_styles, list(rows.activation.unique()), markers=True)
     return figure
 
 
-def _by_step(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _by_step(table: "pd.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
+
+    from benchmark.plotting import panels
 
     rows = table[(table.part == "step") & (table.large_step > 1)]
     names, layers = list(table.activation.unique()), sorted(table.layer.unique())
@@ -552,20 +563,21 @@ def _by_step(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure"
     )
     top, bottom = axes[:columns], axes[columns:]
     for here, factor in zip(top, factors):
-        _lines(here, rows[rows.large_step == factor], "dead", looks, table.epoch.max())
+        _lines(here, rows[rows.large_step == factor], "dead", line_styles, table.epoch.max())
         here.set_title(f"Step × {factor:g}", loc="left")
         here.set_xlabel("Epoch")
     top[0].set_ylabel("Dead units (%)")
     top[0].set_ylim(-3, max(10, top[0].get_ylim()[1]))
     ends = _ordinary_ends(table)
     for here, layer in zip(bottom, layers):
-        _revivals(here, ends[ends.layer == layer], names, looks)
+        _revivals(here, ends[ends.layer == layer], names, line_styles)
         here.set_title(f"Hidden layer {layer}", loc="left")
         here.set_xlabel("Units (%)")
     bottom[0].invert_yaxis()
     bottom[0].set_xlim(0, max(10, bottom[0].get_xlim()[1]))
     handles = [
-        Line2D([], [], **panels.artist(looks[name]), marker=looks[name].marker) for name in names
+        Line2D([], [], **panels.artist(line_styles[name]), marker=line_styles[name].marker)
+        for name in names
     ]
     handles += [Patch(color="0.5", alpha=0.4), Patch(color="0.5")]
     labels = [*names, "dead at some time", "came back"]
@@ -574,15 +586,15 @@ def _by_step(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure"
 
 
 def _revivals(
-    axes: Any, rows: "pd.DataFrame", names: list[str], looks: Mapping[str, "LineLook"]
+    axes: Any, rows: "pd.DataFrame", names: list[str], line_styles: Mapping[str, "LineStyle"]
 ) -> None:
     """Draw bars: the share of units that were ever dead, and in it those that came back."""
     end = rows.groupby("activation")
     shares = 100 * end[["ever_dead", "came_back"]].sum().div(end.units.sum(), axis=0)
     shares = shares.reindex(names).fillna(0.0)
-    colours = [looks[name].colour for name in names]
-    axes.barh(names, shares.ever_dead, color=colours, alpha=0.4)
-    axes.barh(names, shares.came_back, color=colours)
+    colors = [line_styles[name].color for name in names]
+    axes.barh(names, shares.ever_dead, color=colors, alpha=0.4)
+    axes.barh(names, shares.came_back, color=colors)
     axes.grid(False, axis="y")
 
 

@@ -18,29 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    IN_PART,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-    agreed,
-)
+from benchmark.experiments.base import Experiment, Option, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding, agreed
 from benchmark.formatting import counted, listing, number
-from benchmark.lazy import networks, panels, pd
-from benchmark.plotting.palette import GREY
-from benchmark.training.spec import listed, positive_number, whole_number
+from benchmark.plotting.palette import GRAY, LineStyle
+from benchmark.training.options import listed, positive_number, whole_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from benchmark.activations.catalogue import Activation
-    from benchmark.plotting.palette import LineLook
+    from benchmark.activations import Activation
 
 UNITS, BATCH, EPOCHS = 128, 128, 5
 # Training images at most.
@@ -71,6 +60,8 @@ CROSS: dict[str, Any] = {
 
 def measure(setting: Setting) -> "DataFrame":
     """Return one row per activation, depth, clipping, initial weights, seed and kept step."""
+    import pandas as pd
+
     planned = [
         (entry, depth, clipping)
         for entry in setting.entries
@@ -88,10 +79,12 @@ def measure(setting: Setting) -> "DataFrame":
 def _rows(
     setting: Setting, entry: "Activation", depth: int, clipping: str
 ) -> Iterator[dict[str, Any]]:
+    from benchmark.training import stacked
+
     x = setting.pixels("train", standardised=True)[:EXAMPLES]
     y = setting.labels("train")[:EXAMPLES]
     cases = [(gain, seed) for gain in setting["gains"] for seed in setting.seeds]
-    nets = networks.Networks(
+    nets = stacked.Networks(
         entry,
         [x.shape[1], *[UNITS] * depth, setting.data.classes],
         [seed for _, seed in cases],
@@ -100,7 +93,7 @@ def _rows(
     pre = nets.gradients(x[:BATCH], y[:BATCH], training=True).pre
     with np.errstate(all="ignore"):
         ratios = _norms(pre[0]) / _norms(pre[-1])
-    training = networks.Training(
+    training = stacked.Training(
         nets,
         x,
         y,
@@ -148,9 +141,11 @@ def _norms(array: Any) -> np.ndarray:
 
 
 def _clip(clipping: str) -> Callable | None:
+    from benchmark.training import stacked
+
     if clipping == OFF:
         return None
-    clipped = networks.clip_by_value if clipping == "value" else networks.clip_by_norm
+    clipped = stacked.clip_by_value if clipping == "value" else stacked.clip_by_norm
     return lambda gradients: clipped(gradients, LIMIT)
 
 
@@ -350,13 +345,13 @@ def _steady(rows: "DataFrame") -> bool:
     return not rows.exploded.any() and bool(((ratios >= 1 / STEADY) & (ratios <= STEADY)).all())
 
 
-def figures(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+def figures(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) -> dict[str, "Figure"]:
     """Draw losses and gradients by step, and the first layer's over the last one's by gain."""
     # What exploded would leave no room for the rest.
     return {
-        "": _by_step(table, looks, "loss", "loss (nats)", CEILING),
-        "gradients": _by_step(table, looks, "gradient_norm", "gradient norm", np.inf),
-        "layers": _layers(table, looks),
+        "": _by_step(table, line_styles, "loss", "loss (nats)", CEILING),
+        "gradients": _by_step(table, line_styles, "gradient_norm", "gradient norm", np.inf),
+        "layers": _layers(table, line_styles),
     }
 
 
@@ -365,14 +360,20 @@ def _shown_depth(table: "DataFrame") -> int:
 
 
 def _by_step(
-    table: "DataFrame", looks: Mapping[str, "LineLook"], column: str, label: str, ceiling: float
+    table: "DataFrame",
+    line_styles: Mapping[str, "LineStyle"],
+    column: str,
+    label: str,
+    ceiling: float,
 ) -> "Figure":
     """Draw a column by step; not above the ceiling, unless it starts there."""
+    from benchmark.plotting import panels
+
     depth, gains = _shown_depth(table), sorted(table.gain.unique())
     rows, names = table[table.depth == depth], list(dict.fromkeys(table.activation))
     kinds, columns = list(CLIPPINGS), len(gains)
     figure, axes = panels.grid(len(kinds) * columns, columns, 1.8, sharex=True, sharey=True)
-    artists = _artists(looks, names)
+    artists = _artists(line_styles, names)
     for place, (kind, gain) in enumerate((k, g) for k in kinds for g in gains):
         here = axes[place]
         part = rows[(rows.clipping == kind) & (rows.gain == gain)]
@@ -397,10 +398,12 @@ def _by_step(
     return figure
 
 
-def _artists(looks: Mapping[str, "LineLook"], names: list[str]) -> dict[str, dict[str, Any]]:
+def _artists(line_styles: Mapping[str, "LineStyle"], names: list[str]) -> dict[str, dict[str, Any]]:
     """Return how each line is drawn: the later, the thinner, so that it hides none below it."""
+    from benchmark.plotting import panels
+
     widths = np.linspace(*WIDTHS, len(names))
-    return {n: {**panels.artist(looks[n]), "linewidth": w} for n, w in zip(names, widths)}
+    return {n: {**panels.artist(line_styles[n]), "linewidth": w} for n, w in zip(names, widths)}
 
 
 def _first_infinite(rows: "DataFrame") -> float:
@@ -432,13 +435,15 @@ def _legend(figure: "Figure", artists: Mapping[str, Mapping[str, Any]]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], **artist) for artist in artists.values()]
-    handles.append(Line2D([], [], color=GREY, **CROSS))
+    handles.append(Line2D([], [], color=GRAY, **CROSS))
     labels = [*artists, "became infinite"]
     figure.legend(handles=handles, labels=labels, loc="outside right upper")
 
 
-def _layers(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _layers(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
     from matplotlib.ticker import NullLocator
+
+    from benchmark.plotting import panels
 
     depth, names = _shown_depth(table), list(dict.fromkeys(table.activation))
     found = outcomes(table)
@@ -452,16 +457,16 @@ def _layers(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
         for name in names:
             rows = found[found.activation == name].dropna(subset=[column])
             means = rows.groupby("gain")[column].apply(_mean)
-            look = {**panels.artist(looks[name]), "marker": looks[name].marker}
-            here.plot(means.index, means, **look)
-        here.axhline(1, color=GREY, linestyle=":")
+            line_style = {**panels.artist(line_styles[name]), "marker": line_styles[name].marker}
+            here.plot(means.index, means, **line_style)
+        here.axhline(1, color=GRAY, linestyle=":")
         here.set_title(title, loc="left")
         here.set(xscale="log", yscale="log", xlabel="Initial weights, times the usual")
         here.set_xticks(sorted(table.gain.unique()))
         here.xaxis.set_major_formatter("{x:g}")
         here.xaxis.set_minor_locator(NullLocator())
     axes[0].set_ylabel(f"First hidden layer ÷ last of {depth}")
-    panels.legend(figure, looks, names, markers=True)
+    panels.legend(figure, line_styles, names, markers=True)
     return figure
 
 

@@ -15,28 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import GLOROT, HE, LECUN, Activation
+from benchmark.activations import GLOROT, HE, LECUN, Activation
 from benchmark.errors import unknown
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-    agreed,
-)
+from benchmark.experiments.base import Experiment, Option, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, UNDECIDED, Finding, agreed
 from benchmark.formatting import counted, listing, number
-from benchmark.lazy import networks, panels, pd
-from benchmark.plotting.palette import GREY
-from benchmark.training.spec import listed, whole_number
+from benchmark.plotting.palette import GRAY, LineStyle
+from benchmark.training.options import listed, whole_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from benchmark.plotting.palette import LineLook
     from benchmark.training.stacked import Networks
 
 RECOMMENDED = "recommended"
@@ -60,6 +50,10 @@ SHOWN_DEPTH, FLOOR = 10, 1e-8
 
 def measure(setting: Setting) -> "DataFrame":
     """Return one row per activation, normalisation, depth, initial weights, seed and layer."""
+    import pandas as pd
+
+    from benchmark.training import stacked
+
     x = setting.pixels("train", standardised=True)[:EXAMPLES]
     y = setting.labels("train")[:EXAMPLES]
     planned = [
@@ -79,7 +73,7 @@ def measure(setting: Setting) -> "DataFrame":
     for entry, depth, normalised in planned:
         kinds = _kinds(entry, setting["initializers"])
         # All initial weights and seeds side by side.
-        nets = networks.Networks(
+        nets = stacked.Networks(
             entry,
             [x.shape[1], *[UNITS] * depth, setting.data.classes],
             list(setting.seeds) * len(kinds),
@@ -413,12 +407,14 @@ def _overdone(table: "DataFrame") -> str:
     )
 
 
-def figures(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+def figures(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) -> dict[str, "Figure"]:
     """Draw gradients by layer and activation; the first layer's gradient and update by depth."""
     return {
         "": _by_layer(table),
-        "depth": _by_depth(table, looks, _levels, f"gradient\n÷ that at depth {table.depth.min()}"),
-        "share": _by_depth(table, looks, _moved, "update\n÷ last hidden layer's"),
+        "depth": _by_depth(
+            table, line_styles, _levels, f"gradient\n÷ that at depth {table.depth.min()}"
+        ),
+        "share": _by_depth(table, line_styles, _moved, "update\n÷ last hidden layer's"),
     }
 
 
@@ -438,6 +434,8 @@ def _views(table: "DataFrame") -> dict[str, "DataFrame"]:
 
 def _by_layer(table: "DataFrame") -> "Figure":
     from matplotlib.colors import LogNorm
+
+    from benchmark.plotting import panels
 
     weights, rows = list(_views(table).items())[-1]
     depth = min(rows.depth.unique(), key=lambda deep: abs(np.log(deep / SHOWN_DEPTH)))
@@ -469,12 +467,14 @@ def _map(rows: "DataFrame", names: list[str]) -> np.ndarray:
 
 def _by_depth(
     table: "DataFrame",
-    looks: Mapping[str, "LineLook"],
+    line_styles: Mapping[str, "LineStyle"],
     line: Callable[["DataFrame"], dict[int, float]],
     label: str,
 ) -> "Figure":
     """Draw what `line` makes of the first layer of one activation's networks, over the depth."""
     from matplotlib.ticker import NullLocator
+
+    from benchmark.plotting import panels
 
     views, names = _views(table), list(dict.fromkeys(table.activation))
     columns = len(views)
@@ -484,9 +484,9 @@ def _by_depth(
         rows = rows[rows.batch_norm == normalised]
         for name in names:
             shares = line(rows[rows.activation == name])
-            look = {**panels.artist(looks[name]), "marker": looks[name].marker}
-            here.plot(list(shares), np.maximum(list(shares.values()), FLOOR), **look)
-        here.axhline(VANISHED, color=GREY, linestyle=":")
+            line_style = {**panels.artist(line_styles[name]), "marker": line_styles[name].marker}
+            here.plot(list(shares), np.maximum(list(shares.values()), FLOOR), **line_style)
+        here.axhline(VANISHED, color=GRAY, linestyle=":")
         if normalised:
             here.set_xlabel("Hidden layers")
         else:
@@ -499,7 +499,7 @@ def _by_depth(
     axes[0].set_xticks(depths[:: -(-len(depths) // 6)], minor=False)
     axes[0].xaxis.set_major_formatter("{x:.0f}")
     axes[0].xaxis.set_minor_locator(NullLocator())
-    panels.legend(figure, looks, names, markers=True)
+    panels.legend(figure, line_styles, names, markers=True)
     return figure
 
 
@@ -533,7 +533,7 @@ EXPERIMENT = Experiment(
     figures=figures,
     captions={
         "": "Gradient of each hidden layer's weights before training, relative to that of the last"
-        " hidden layer, without and with batch normalization. Red on the colour bar: 1 %, below"
+        " hidden layer, without and with batch normalization. Red on the color bar: 1 %, below"
         " which the gradient counts as vanished.",
         "depth": "Gradient of the first layer's weights before training, relative to that in the"
         " shallowest network, by depth and initial weights (columns), without and with batch"

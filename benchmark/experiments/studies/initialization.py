@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import ALPHA_DROPOUT, DROPOUT, GLOROT, HE, LECUN, Activation
-from benchmark.experiments import base
-from benchmark.experiments.base import SIX_AND_TANH, Finding, Option, Setting
+from benchmark.activations import ALPHA_DROPOUT, DROPOUT, GLOROT, HE, LECUN, Activation
+from benchmark.experiments import base, claims
+from benchmark.experiments.base import SIX_AND_TANH, Option, Setting
+from benchmark.experiments.claims import Finding
 from benchmark.formatting import counted, listing
-from benchmark.lazy import networks, panels, pd
-from benchmark.plotting.palette import PALETTE, LineLook
-from benchmark.training.spec import CLIP_VALUE, listed, whole_number
+from benchmark.plotting.palette import PALETTE, LineStyle
+from benchmark.training.options import listed, whole_number
+from benchmark.training.spec import CLIP_VALUE
 
 if TYPE_CHECKING:
     import pandas
@@ -45,12 +46,14 @@ LEAST, ERRORS = 0.5, 2.0
 EQUAL = ((GLOROT, DROPOUT), (LECUN, DROPOUT), (LECUN, ALPHA_DROPOUT))
 # Percentage points within which linear networks count as equally accurate.
 SAME = 1.0
-# Percentage points below the best at which the colours end.
+# Percentage points below the best at which the colors end.
 COLOURS = 20
 
 
 def measure(setting: Setting) -> "pandas.DataFrame":
     """Train all networks, those of one activation and dropout side by side."""
+    import pandas as pd
+
     asked = {entry.name: entry for entry in setting.entries}
     jobs = [
         (_company, entry, kind, setting["epochs"]) for entry in setting.entries for kind in DROPOUTS
@@ -112,8 +115,10 @@ def with_initializers(entry: Activation, widths: Sequence[int], seeds: Sequence[
 
     Those of one seed drop the same units.
     """
-    each = [networks.Networks(entry, widths, seeds, initializer=kind) for kind in INITIALIZERS]
-    nets = networks.Networks(entry, widths, [*seeds] * len(INITIALIZERS), dropout=RATE)
+    from benchmark.training import stacked
+
+    each = [stacked.Networks(entry, widths, seeds, initializer=kind) for kind in INITIALIZERS]
+    nets = stacked.Networks(entry, widths, [*seeds] * len(INITIALIZERS), dropout=RATE)
     for kernel, parts in zip(nets.kernels, zip(*(made.kernels for made in each))):
         kernel.assign(np.concatenate(parts))
     return nets
@@ -123,9 +128,11 @@ def _depth(
     entry: Activation, depth: int, setting: Setting, tick: Callable[[], None]
 ) -> list[dict[str, Any]]:
     """Return one row per learning rate and seed."""
+    from benchmark.training import stacked
+
     grid = DEPTH_RATES if depth else SINGLE_RATES
     runs = [{"learning_rate": rate, "seed": seed} for rate in grid for seed in setting.seeds]
-    nets = networks.Networks(
+    nets = stacked.Networks(
         entry,
         _widths(setting, depth),
         [run["seed"] for run in runs],
@@ -154,15 +161,17 @@ def _trained(
     tick: Callable[[], None],
 ) -> list[dict[str, Any]]:
     """Train as the comparison does; return what each network then scores."""
+    from benchmark.training import stacked
+
     x, y = _training_images(setting)
-    training = networks.Training(
+    training = stacked.Training(
         nets,
         x,
         y,
         optimizer="adam",
         learning_rate=rates,
         batch_size=BATCH,
-        clip=lambda gradients: networks.clip_by_value(gradients, CLIP_VALUE),
+        clip=lambda gradients: stacked.clip_by_value(gradients, CLIP_VALUE),
     )
     for _ in training.epochs(epochs):
         tick()
@@ -242,7 +251,7 @@ def findings(table: "pandas.DataFrame") -> list[Finding]:
 
 def _missing(claim: str, *names: str) -> Finding:
     lacking = f"The table lacks {' and '.join(names)}."
-    return Finding(claim, base.UNDECIDED, lacking)
+    return Finding(claim, claims.UNDECIDED, lacking)
 
 
 def _needs_company(table: "pandas.DataFrame") -> Finding:
@@ -260,7 +269,7 @@ def _needs_company(table: "pandas.DataFrame") -> Finding:
         "the dropout alone": cells.loc[GLOROT, ALPHA_DROPOUT] - bare,
     }
     better = [is_clear(effect) and effect.mean() > 0 for effect in effects.values()]
-    verdict = base.HOLDS if better[0] else base.IN_PART if any(better) else base.FAILS
+    verdict = claims.HOLDS if better[0] else claims.IN_PART if any(better) else claims.FAILS
     each = "; ".join(f"{what} {_points(effect)}" for what, effect in effects.items())
     return Finding(
         claim,
@@ -300,11 +309,11 @@ def _function(table: "pandas.DataFrame") -> Finding:
             f" {_points(effect)} percentage points from the best of the others ({best})"
         )
     if all(ahead.values()):
-        verdict = base.HOLDS
+        verdict = claims.HOLDS
     else:
         # Ahead with AlphaDropout only, it is so by its company.
         plain = any(ahead[cell] for cell in EQUAL if cell[1] == DROPOUT)
-        verdict = base.IN_PART if plain else base.FAILS
+        verdict = claims.IN_PART if plain else claims.FAILS
     evidence = (
         f"All given the same{_errors(cells.columns)}: {'; '.join(texts)}. AlphaDropout was made"
         " for SELU: what is dropped takes the value that SELU tends to."
@@ -315,6 +324,8 @@ def _function(table: "pandas.DataFrame") -> Finding:
 def best_rates(table: "pandas.DataFrame") -> "pandas.DataFrame":
     """Return the rows of the depth question, of each activation and depth those at the learning
     rate with the lowest mean training loss."""
+    import pandas as pd
+
     rows = table[table["question"] == DEPTH]
     keys = ["activation", "depth"]
     columns = [*keys, "learning_rate"]
@@ -339,9 +350,9 @@ def _linear(table: "pandas.DataFrame") -> Finding:
     single, deeper = linear.loc[0], linear.drop(index=0)
     gains = (deeper - single).mean(axis=1)
     if gains.max() > SAME:
-        verdict = base.FAILS
+        verdict = claims.FAILS
     else:
-        verdict = base.HOLDS if gains.min() >= -SAME else base.IN_PART
+        verdict = claims.HOLDS if gains.min() >= -SAME else claims.IN_PART
     texts = [f"{depth} {_points(deeper.loc[depth] - single)}" for depth in deeper.index]
     text = (
         f"Without a hidden layer the accuracy is {single.mean():.1f} %; with linear hidden"
@@ -378,9 +389,9 @@ def _softplus(table: "pandas.DataFrame") -> Finding:
     better = [kind for kind, gain in gains.iterrows() if is_clear(gain) and gain.mean() > 0]
     overall = gains.mean()
     if is_clear(overall) and overall.mean() > 0:
-        verdict = base.FAILS
+        verdict = claims.FAILS
     else:
-        verdict = base.IN_PART if better else base.HOLDS
+        verdict = claims.IN_PART if better else claims.HOLDS
     each = ", ".join(f"{INITIALIZERS[kind]} {_points(gain)}" for kind, gain in gains.iterrows())
     rows = table[(table["question"] == COMPANY) & (table["dropout"] == DROPOUT)]
     train = 100 * rows.groupby("activation")["train_accuracy"].mean()
@@ -394,19 +405,21 @@ def _softplus(table: "pandas.DataFrame") -> Finding:
     )
 
 
-def figures(table: "pandas.DataFrame", looks: Mapping[str, LineLook]) -> dict[str, "Figure"]:
+def figures(table: "pandas.DataFrame", line_styles: Mapping[str, LineStyle]) -> dict[str, "Figure"]:
     """Draw accuracies as a heat map, and by depth where that was measured."""
     drawn = {"": _heat_maps(table)}
     if (table["question"] == DEPTH).any():
-        drawn["depth"] = _by_depth(best_rates(table), looks)
+        drawn["depth"] = _by_depth(best_rates(table), line_styles)
     return drawn
 
 
 def _heat_maps(table: "pandas.DataFrame") -> "Figure":
+    from benchmark.plotting import panels
+
     rows = table[table["question"] == COMPANY]
     names = list(rows["activation"].unique())
     means = company(table).mean(axis=1)
-    # One that learns nothing must not take the colours from the others.
+    # One that learns nothing must not take the colors from the others.
     limits = {"vmin": max(means.min(), means.max() - COLOURS), "vmax": means.max()}
     figure, axes = panels.grid(2, 2, 0.8 + 0.22 * len(names), sharey=True)
     for panel, (dropout, label) in zip(axes, DROPOUTS.items()):
@@ -430,7 +443,9 @@ def _frame(axes: "Axes", row: int, column: int) -> None:
     axes.add_patch(Rectangle(corner, 0.94, 0.9, fill=False, edgecolor=PALETTE[5], linewidth=1.6))
 
 
-def _by_depth(rows: "pandas.DataFrame", looks: Mapping[str, LineLook]) -> "Figure":
+def _by_depth(rows: "pandas.DataFrame", line_styles: Mapping[str, LineStyle]) -> "Figure":
+    from benchmark.plotting import panels
+
     # On one scale: fractions of a point on the training images look like what they are.
     figure, axes = panels.grid(2, 2, 2.3, sharey=True)
     names, depths = list(rows["activation"].unique()), sorted(rows["depth"].unique())
@@ -448,15 +463,15 @@ def _by_depth(rows: "pandas.DataFrame", looks: Mapping[str, LineLook]) -> "Figur
                 places,
                 by_depth["mean"],
                 yerr=spread.to_numpy(),
-                marker=looks[name].marker,
+                marker=line_styles[name].marker,
                 capsize=2,
-                **panels.artist(looks[name]),
+                **panels.artist(line_styles[name]),
             )
         panel.set_xticks(range(len(depths)), depths)
         panel.set_xlabel("Hidden layers")
         panel.set_title("Training images" if part == "train" else "Held-out images", loc="left")
     axes[0].set_ylabel("Accuracy (%)")
-    panels.legend(figure, looks, names, markers=True)
+    panels.legend(figure, line_styles, names, markers=True)
     return figure
 
 
@@ -477,8 +492,8 @@ EXPERIMENT = base.Experiment(
     captions={
         "": "Accuracy on held-out images (mean over seeds) of each activation with each"
         " initializer, under plain dropout and AlphaDropout; framed: what the comparison gives the"
-        " activation. Colours end 20 points below the best.",
-        "depth": "Accuracy by number of hidden layers, without a non-linearity and with ReLU; grey"
+        " activation. Colors end 20 points below the best.",
+        "depth": "Accuracy by number of hidden layers, without a non-linearity and with ReLU; gray"
         " line: without a hidden layer. Means over seeds, bars from the lowest to the highest.",
     },
     activations=(*SIX_AND_TANH, "softplus", "linear"),

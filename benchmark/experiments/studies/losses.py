@@ -19,27 +19,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.errors import RequestError, unknown
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    IN_PART,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-)
+from benchmark.experiments.base import Experiment, Option, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
 from benchmark.formatting import counted, number
-from benchmark.lazy import panels, pd
-from benchmark.plotting.palette import GREY
-from benchmark.training.spec import MODELS, RunSpec, listed, positive_number, whole_number
+from benchmark.plotting.palette import GRAY, LineStyle
+from benchmark.training.options import listed, positive_number, whole_number
+from benchmark.training.spec import MODELS, RunSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
 
-    from benchmark.plotting.palette import LineLook
 
 SQUARED, ENTROPY = "squared_error", "cross_entropy"
 TITLES = {SQUARED: "squared error", ENTROPY: "cross-entropy"}
@@ -149,7 +140,7 @@ def network_rate(optimizer: str, loss: str, classes: int) -> float:
 
 def _network_rows(setting: Setting, entry: Any, optimizer: str, loss: str) -> Iterator[list[dict]]:
     """Train the seeds one after another, which share what was compiled, and yield their rows."""
-    from benchmark.training import trainer
+    from benchmark.training import kept_trainers, loop
 
     for seed in setting.seeds:
         spec = RunSpec(
@@ -162,7 +153,7 @@ def _network_rows(setting: Setting, entry: Any, optimizer: str, loss: str) -> It
             loss=KERAS_LOSSES[loss],
             epochs=setting["epochs"],
         )
-        outcome = trainer.train(spec, entry, setting.data)
+        outcome = loop.train(spec, entry, setting.data)
         kept = ("dataset", "model", "activation", "seed", "optimizer", "learning_rate")
         common = {"part": "network", "loss": loss, **{name: getattr(spec, name) for name in kept}}
         common["outcome"] = outcome.status
@@ -170,11 +161,13 @@ def _network_rows(setting: Setting, entry: Any, optimizer: str, loss: str) -> It
             {**common, "epoch": row["epoch"], "val_accuracy": row["val_accuracy"]}
             for row in outcome.rows
         ]
-    trainer.forget()
+    kept_trainers.forget()
 
 
 def measure(setting: Setting) -> "DataFrame":
     """Return the table described above; `setting.data` must hold images."""
+    import pandas as pd
+
     runs = [*itertools.product(setting.entries, OPTIMIZERS, (ENTROPY, SQUARED))]
     parts, done = len(runs) * len(setting.seeds) + 1, 0
     rows = []
@@ -385,17 +378,19 @@ def _count(count: float) -> str:
     return f"{int(count):,}".replace(",", "\u202f")
 
 
-# Figures. A loss is told by its line style: colours are the activations'.
+# Figures. A loss is told by its line style: colors are the activations'.
 
 _STYLES = {(SQUARED, "same"): "--", (ENTROPY, "same"): "-", (ENTROPY, "matched"): ":"}
 
 
-def figures(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+def figures(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) -> dict[str, "Figure"]:
     """Draw the neuron and the network."""
-    return {"": _neuron_figure(table), "network": _network_figure(table, looks)}
+    return {"": _neuron_figure(table), "network": _network_figure(table, line_styles)}
 
 
 def _neuron_figure(table: "DataFrame") -> "Figure":
+    from benchmark.plotting import panels
+
     curve = table[table["part"] == "curve"]
     starts = sorted(curve["start"].unique())[:2]
     figure, axes = panels.grid(2 + len(starts), 2, row_height=2.1)
@@ -431,8 +426,10 @@ def _draw_half(axis: "Axes", steps: "DataFrame") -> None:
     axis.set(xlabel="z at the start, w + b", ylabel="Steps", yscale="log")
 
 
-def _network_figure(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _network_figure(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
     from matplotlib.ticker import LogLocator, NullFormatter
+
+    from benchmark.plotting import panels
 
     network = table[table["part"] == "network"]
     names = list(network["activation"].unique())
@@ -441,14 +438,14 @@ def _network_figure(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Fig
     figure, axes = panels.grid(len(names), columns, height, sharex=True, sharey=True)
     for axis, name in zip(axes, names):
         rows = network[network["activation"] == name]
-        # Plain descent first: colours lie on top.
+        # Plain descent first: colors lie on top.
         for (optimizer, loss), run in sorted(rows.groupby(["optimizer", "loss"]), reverse=True):
-            colour = looks[name].colour if optimizer == "adam" else GREY
+            color = line_styles[name].color if optimizer == "adam" else GRAY
             error = 100.0 * (1.0 - run["val_accuracy"]).clip(lower=LEAST_DRAWN)
             by_epoch = error.groupby(run["epoch"]).agg(["mean", "min", "max"])
-            axis.plot(by_epoch.index, by_epoch["mean"], _STYLES[loss, "same"], color=colour)
+            axis.plot(by_epoch.index, by_epoch["mean"], _STYLES[loss, "same"], color=color)
             band = (by_epoch.index, by_epoch["min"], by_epoch["max"])
-            axis.fill_between(*band, color=colour, alpha=0.15, linewidth=0)
+            axis.fill_between(*band, color=color, alpha=0.15, linewidth=0)
         axis.set_title(name, loc="left")
         axis.set_yscale("log")
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -460,22 +457,22 @@ def _network_figure(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Fig
     keys = {
         "cross-entropy": (_ink(), "-"),
         "squared error": (_ink(), "--"),
-        "Adam (in colour)": (looks[names[0]].colour, "-"),
-        "plain gradient descent": (GREY, "-"),
+        "Adam (in color)": (line_styles[names[0]].color, "-"),
+        "plain gradient descent": (GRAY, "-"),
     }
     handles = [_line(*key) for key in keys.values()]
     figure.legend(handles, list(keys), loc="outside upper center", ncols=4)
     return figure
 
 
-def _line(colour: str, style: str) -> Any:
+def _line(color: str, style: str) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=colour, linestyle=style)
+    return Line2D([], [], color=color, linestyle=style)
 
 
 def _ink() -> str:
-    """Return the colour of text on this background."""
+    """Return the color of text on this background."""
     import matplotlib
 
     return matplotlib.rcParams["text.color"]
@@ -514,8 +511,8 @@ EXPERIMENT = Experiment(
         " cross-entropy (without), the steps until the output has halved, and the output by step"
         " from the two nearest starts.",
         "network": "Share of the validation images classified wrongly, by epoch, with"
-        " cross-entropy (solid) and squared error (dashed), with Adam (in colour) and with"
-        " plain gradient descent (grey); mean and range over the seeds.",
+        " cross-entropy (solid) and squared error (dashed), with Adam (in color) and with"
+        " plain gradient descent (gray); mean and range over the seeds.",
     },
     options=(
         Option("starts", STARTS, _starts, "the neuron's z = w + b at the start, 0 to 12"),

@@ -22,27 +22,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    IN_PART,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-    agreed,
-)
+from benchmark.experiments.base import Experiment, Option, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding, agreed
 from benchmark.formatting import counted, listing
-from benchmark.lazy import networks, panels, pd
-from benchmark.training.spec import listed, positive_number, whole_number
+from benchmark.plotting.palette import LineStyle
+from benchmark.training.options import listed, positive_number, whole_number
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-    from benchmark.activations.catalogue import Activation
-    from benchmark.plotting.palette import LineLook
+    from benchmark.activations import Activation
 
 # The middle of each optimizer's grid: about where, in a search over six powers of ten on the
 # validation data of digits, most activations had their best rate.
@@ -69,12 +59,14 @@ LEARNING = (
 TANH = "Because its output has mean 0, tanh converges faster than sigmoid: it needs fewer steps."
 BATCHES = "Batches of 128 are faster but less accurate; 16 or 32 are to be recommended."
 KEY = ["activation", "optimizer", "batch_size"]
-# Seen on every colour of the heat map, and on black and white.
+# Seen on every color of the heat map, and on black and white.
 FRAME = "#C03515"
 
 
 def measure(setting: Setting) -> "pandas.DataFrame":
     """Train every combination at all its rates and seeds; the table is the module's."""
+    import pandas as pd
+
     data = {part: (setting.pixels(part, True), setting.labels(part)) for part in _MOST}
     data = {part: (x[: _MOST[part]], y[: _MOST[part]]) for part, (x, y) in data.items()}
     jobs = [
@@ -112,13 +104,17 @@ def _trained(
     tick: Callable[[], None],
 ) -> "pandas.DataFrame":
     """Train one combination at all rates and seeds at once."""
+    import pandas as pd
+
+    from benchmark.training import stacked
+
     rates = sorted(MIDDLE_RATES[optimizer] * factor for factor in setting["factors"])
     pairs = list(itertools.product(rates, setting.seeds))
     x, y = data["train"]
     widths = (x.shape[1], *HIDDEN, setting.data.classes)
-    nets = networks.Networks(entry, widths, [seed for _, seed in pairs])
+    nets = stacked.Networks(entry, widths, [seed for _, seed in pairs])
     each = [rate for rate, _ in pairs]
-    training = networks.Training(
+    training = stacked.Training(
         nets, x, y, optimizer=optimizer, learning_rate=each, batch_size=size
     )
     losses, seconds, epochs = [], [], []
@@ -490,18 +486,22 @@ def _equal_steps(table: "pandas.DataFrame") -> str:
     )
 
 
-def figures(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+def figures(
+    table: "pandas.DataFrame", line_styles: Mapping[str, "LineStyle"]
+) -> dict[str, "Figure"]:
     """Draw the table of best rates, the curves by optimizer and the batch sizes."""
     return {
         "": _overview(table),
-        "curves": _curves(table, looks),
-        "batches": _batches(table, looks),
+        "curves": _curves(table, line_styles),
+        "batches": _batches(table, line_styles),
     }
 
 
 def _overview(table: "pandas.DataFrame") -> "Figure":
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
+
+    from benchmark.plotting import panels
 
     finals = _finals(table)
     finals = finals.assign(test_accuracy=100 * finals.test_accuracy)
@@ -544,7 +544,9 @@ def _short(rate: float) -> str:
     return f"{rate:g}" if rate >= 1e-3 else f"{rate:.0e}".replace("e-0", "e-")
 
 
-def _curves(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _curves(table: "pandas.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
+    from benchmark.plotting import panels
+
     chosen = table[table.chosen & (table.batch_size == BATCH)]
     names, optimizers = list(chosen.activation.unique()), list(chosen.optimizer.unique())
     figure, axes = panels.grid(len(optimizers), 3, sharex=True, sharey=True)
@@ -552,7 +554,7 @@ def _curves(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figu
         for name in names:
             rows = chosen[(chosen.optimizer == optimizer) & (chosen.activation == name)]
             curve = rows.groupby("epoch").val_loss.mean()
-            panel.plot(curve.index, curve, **panels.artist(looks[name]), marker=_dot(curve))
+            panel.plot(curve.index, curve, **panels.artist(line_styles[name]), marker=_dot(curve))
         panel.set_yscale("log")
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set_title(optimizer, loc="left")
@@ -561,7 +563,7 @@ def _curves(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figu
         panel.tick_params("x", labelbottom=place >= len(optimizers) - 3)
         if place % 3 == 0:
             panel.set_ylabel("Validation loss (nats)")
-    panels.legend(figure, looks, names)
+    panels.legend(figure, line_styles, names)
     return figure
 
 
@@ -570,7 +572,9 @@ def _dot(curve: "pandas.Series") -> str:
     return "o" if len(curve) == 1 else ""
 
 
-def _batches(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _batches(table: "pandas.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
+    from benchmark.plotting import panels
+
     finals = _finals(table, None)
     finals = finals[finals.optimizer == BATCH_OPTIMIZER]
     early = _at_equal_steps(table)
@@ -586,7 +590,7 @@ def _batches(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> "Fig
         for name in names:
             own = rows[rows.activation == name]
             points = scale * own.groupby("batch_size")[column].mean()
-            style = {**panels.artist(looks[name]), "marker": looks[name].marker}
+            style = {**panels.artist(line_styles[name]), "marker": line_styles[name].marker}
             panel.plot(points.index, points, **style)
             faint = {**style, "linestyle": "", "markersize": 2.5, "alpha": 0.45}
             panel.plot(own.batch_size, scale * own[column], **faint)
@@ -596,7 +600,7 @@ def _batches(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> "Fig
         panel.set_xlabel("Batch size")
         panel.set_ylabel(label)
     axes[2].set_ylim(bottom=0)
-    panels.legend(figure, looks, names, markers=True)
+    panels.legend(figure, line_styles, names, markers=True)
     return figure
 
 

@@ -52,8 +52,7 @@ from benchmark.experiments.studies._property_claims import (
     unit_slope_length,
     yes,
 )
-from benchmark.lazy import panels, pd
-from benchmark.plotting.palette import GREY, PALETTE, LineLook
+from benchmark.plotting.palette import GRAY, PALETTE, LineStyle
 
 if TYPE_CHECKING:
     import pandas
@@ -67,7 +66,7 @@ _KINK: dict[str, Any] = {
     "marker": "o",
     "markersize": 4,
     "markerfacecolor": "none",
-    "markeredgecolor": GREY,
+    "markeredgecolor": GRAY,
 }
 _SHADES = {"hard": 0.4, "soft": 0.16}
 _YES, _NO = PALETTE[1], PALETTE[4]
@@ -79,6 +78,8 @@ def measure(setting: Setting) -> "pandas.DataFrame":
     Raises:
         ValueError: one of them has no finite values, for instance; the message names it.
     """
+    import pandas as pd
+
     rows, curves = [], {}
     parts = len(setting.entries) + 2
     for done, entry in enumerate(setting.entries):
@@ -121,13 +122,15 @@ def method(table: "pandas.DataFrame") -> str:
     )
 
 
-def figures(table: "pandas.DataFrame", looks: Mapping[str, LineLook]) -> dict[str, "Figure"]:
+def figures(table: "pandas.DataFrame", line_styles: Mapping[str, LineStyle]) -> dict[str, "Figure"]:
     """Draw the curves, and the checklist as a matrix."""
     rows = [row for row in table.to_dict("records") if row["kind"] != OUTPUT]
-    return {"": _curves_figure(rows, looks), "checklist": _checklist_figure(rows)}
+    return {"": _curves_figure(rows, line_styles), "checklist": _checklist_figure(rows)}
 
 
-def _curves_figure(rows: list[dict], looks: Mapping[str, LineLook]) -> "Figure":
+def _curves_figure(rows: list[dict], line_styles: Mapping[str, LineStyle]) -> "Figure":
+    from benchmark.plotting import panels
+
     rows = [row for row in rows if row["inputs"] == 1]
     columns = min(5, max(2, len(rows)))
     down = -(-len(rows) // columns)
@@ -135,9 +138,9 @@ def _curves_figure(rows: list[dict], looks: Mapping[str, LineLook]) -> "Figure":
     figure, axes = panels.grid(
         len(rows), columns, row_height=1.25 + 0.75 / down, sharex=True, sharey=True
     )
-    stranger = LineLook(_text_colour(), "-", "o")
+    stranger = LineStyle(_text_color(), "-", "o")
     for panel, row in zip(axes, rows):
-        _draw_curve(panel, row, looks.get(row["activation"], stranger))
+        _draw_curve(panel, row, line_styles.get(row["activation"], stranger))
     axes[0].set(xlim=(-_REACH, _REACH), ylim=_UP, xticks=(-5, 0, 5), yticks=(-2, -1, 0, 1, 2, 3))
     figure.supxlabel("input x", fontsize=8)
     figure.supylabel("f(x) and f′(x)", fontsize=8)
@@ -145,17 +148,20 @@ def _curves_figure(rows: list[dict], looks: Mapping[str, LineLook]) -> "Figure":
     return figure
 
 
-def _draw_curve(axes: "Axes", row: dict, look: LineLook) -> None:
+def _draw_curve(axes: "Axes", row: dict, line_style: LineStyle) -> None:
     x, f, slope = (np.array(numbers(row[f"curve_{part}"])) for part in ("x", "f", "derivative"))
     twice = np.flatnonzero(x[1:] == x[:-1]) + 1
     for side, end in (("left", -1), ("right", 1)):
         _shade(axes, row, side, end)
-    axes.axhline(0.0, color=GREY, linewidth=0.5)
+    axes.axhline(0.0, color=GRAY, linewidth=0.5)
     # The derivative is broken where it jumps; the function only where it does so itself.
-    axes.plot(np.insert(x, twice, np.nan), np.insert(slope, twice, np.nan), color=GREY, linewidth=1)
+    axes.plot(np.insert(x, twice, np.nan), np.insert(slope, twice, np.nan), color=GRAY, linewidth=1)
     gaps = twice[np.isin(np.round(x[twice], 4), np.round(numbers(row["gaps"]), 4))]
     axes.plot(
-        np.insert(x, gaps, np.nan), np.insert(f, gaps, np.nan), color=look.colour, linewidth=1.8
+        np.insert(x, gaps, np.nan),
+        np.insert(f, gaps, np.nan),
+        color=line_style.color,
+        linewidth=1.8,
     )
     axes.plot(x[twice], f[twice], **_KINK)
     axes.plot(x[gaps - 1], f[gaps - 1], **_KINK)
@@ -170,7 +176,7 @@ def _shade(axes: "Axes", row: dict, side: str, end: int) -> None:
     # Flat everywhere is shaded once.
     if kind in _SHADES and end * edge < _REACH and not (end > 0 and np.isinf(edge)):
         limits = max(edge, -_REACH) if end > 0 else min(edge, _REACH), end * _REACH
-        axes.axvspan(*limits, color=GREY, alpha=_SHADES[kind], linewidth=0)
+        axes.axvspan(*limits, color=GRAY, alpha=_SHADES[kind], linewidth=0)
 
 
 def _curves_legend(figure: "Figure", share: float) -> None:
@@ -178,12 +184,12 @@ def _curves_legend(figure: "Figure", share: float) -> None:
     from matplotlib.patches import Patch
 
     def patch(kind: str) -> Patch:
-        return Patch(color=GREY, alpha=_SHADES[kind], linewidth=0)
+        return Patch(color=GRAY, alpha=_SHADES[kind], linewidth=0)
 
     flat = f"soft saturation: f′ → 0, |f′| ≤ {short(100 * share)} % of its maximum"
     handles = {
-        "f, in its own colour": Line2D([], [], color=_text_colour(), linewidth=1.8),
-        "derivative f′": Line2D([], [], color=GREY, linewidth=1),
+        "f, in its own color": Line2D([], [], color=_text_color(), linewidth=1.8),
+        "derivative f′": Line2D([], [], color=GRAY, linewidth=1),
         "kink or jump": Line2D([], [], **_KINK),
         "hard saturation: f′ = 0": patch("hard"),
         flat: patch("soft"),
@@ -193,7 +199,7 @@ def _curves_legend(figure: "Figure", share: float) -> None:
     )
 
 
-def _text_colour() -> str:
+def _text_color() -> str:
     import matplotlib
 
     return matplotlib.rcParams["text.color"]
@@ -240,6 +246,8 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _open(row: dict, side: str) -> bool | None:
+    import pandas as pd
+
     kind = row[f"{side}_saturation"]
     return None if pd.isna(kind) else kind == "no"
 
@@ -256,11 +264,15 @@ def _broken_at(row: dict) -> str:
 
 
 def _dip(row: dict) -> str:
+    import pandas as pd
+
     return "no" if pd.isna(row["minimum"]) else short(row["minimum"], 2)
 
 
 def _checklist_figure(rows: list[dict]) -> "Figure":
     from matplotlib.colors import ListedColormap
+
+    from benchmark.plotting import panels
 
     answers = [[has(row) for _, has, _ in CHECKS] for row in rows]
     values = np.array([[np.nan if a is None else float(a) for a in line] for line in answers])
@@ -284,8 +296,8 @@ def _checklist_figure(rows: list[dict]) -> "Figure":
     for down, (row, line) in enumerate(zip(rows, answers)):
         for across, ((_, _, otherwise), answer) in enumerate(zip(CHECKS, line)):
             text = "–" if answer is None else "✓" if answer else otherwise(row)
-            colour = None if answer is None else "white" if answer else "black"
-            axes.text(across, down, text, ha="center", va="center", color=colour)
+            color = None if answer is None else "white" if answer else "black"
+            axes.text(across, down, text, ha="center", va="center", color=color)
     return figure
 
 
@@ -299,7 +311,7 @@ EXPERIMENT = Experiment(
     findings=findings,
     figures=figures,
     captions={
-        "": "Every function of one number (in its colour) and its derivative (grey), with kinks and"
+        "": "Every function of one number (in its color) and its derivative (gray), with kinks and"
         " jumps as circles. Dark shading: the derivative is exactly 0. Light shading: it is close"
         " to 0 and tends to it.",
         "checklist": "Activations against properties: ✓ on blue has it, orange has it not, with"

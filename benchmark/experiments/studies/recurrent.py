@@ -23,28 +23,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import resolve
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    IN_PART,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-)
+from benchmark.activations import resolve
+from benchmark.experiments.base import Experiment, Option, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
 from benchmark.formatting import counted, listing
-from benchmark.lazy import panels, pd
-from benchmark.training.spec import listed, whole_number
+from benchmark.plotting.palette import LineStyle
+from benchmark.training.options import listed, whole_number
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmark.activations.catalogue import Activation
-    from benchmark.plotting.palette import LineLook
+    from benchmark.activations import Activation
 
 CLASSES, NOISE_CHANNELS, UNITS, BATCH = 4, 4, 24, 32
 RATES = (0.003, 0.01)
@@ -113,6 +104,8 @@ _VALIDATION, _TEST, _PROBE, _TRAINING = range(4)
 
 def measure(setting: Setting) -> "pandas.DataFrame":
     """Measure gradients before training, train at each lag, measure again."""
+    import pandas as pd
+
     kinds = [("simple", entry, ["simple"]) for entry in setting.entries]
     relu = next((kind for kind in kinds if kind[1].name == "relu"), None)
     if relu:
@@ -388,34 +381,46 @@ def _learns(table: "pandas.DataFrame") -> Finding:
     return Finding(LEARNS, verdict, evidence)
 
 
-def figures(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+def figures(
+    table: "pandas.DataFrame", line_styles: Mapping[str, "LineStyle"]
+) -> dict[str, "Figure"]:
     """Draw the gradients by time lag, and the accuracy by lag."""
-    return {"": _gradient_figure(table, looks), "accuracy": _accuracy_figure(table, looks)}
+    return {
+        "": _gradient_figure(table, line_styles),
+        "accuracy": _accuracy_figure(table, line_styles),
+    }
 
 
-def _style(pair: tuple[str, str], looks: Mapping[str, "LineLook"]) -> dict[str, Any]:
-    """Return colour, line style and marker; the cells compared with are in the text's colour."""
+def _style(pair: tuple[str, str], line_styles: Mapping[str, "LineStyle"]) -> dict[str, Any]:
+    """Return color, line style and marker; the cells compared with are in the text's color."""
     import matplotlib
+
+    from benchmark.plotting import panels
 
     cell, name = pair
     if cell == "simple":
-        return {**panels.artist(looks[name]), "marker": looks[name].marker}
+        return {**panels.artist(line_styles[name]), "marker": line_styles[name].marker}
     _, line, marker = OTHERS[cell]
     return {"color": matplotlib.rcParams["text.color"], "linestyle": line, "marker": marker}
 
 
 def _legend(
-    figure: "Figure", table: "pandas.DataFrame", looks: Mapping[str, "LineLook"], **style: Any
+    figure: "Figure",
+    table: "pandas.DataFrame",
+    line_styles: Mapping[str, "LineStyle"],
+    **style: Any,
 ) -> None:
     """Explain the cells; `style` replaces what the figure draws otherwise."""
     from matplotlib.lines import Line2D
 
     labels = _labels(table)
-    handles = [Line2D([], [], **{**_style(pair, looks), **style}) for pair in labels]
+    handles = [Line2D([], [], **{**_style(pair, line_styles), **style}) for pair in labels]
     figure.legend(handles, list(labels.values()), loc="outside right upper")
 
 
-def _gradient_figure(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _gradient_figure(table: "pandas.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
+    from benchmark.plotting import panels
+
     rows = _shares(table)
     lags = sorted(rows[rows.stage == "trained"].lag.unique())
     views = [("initial", rows.lag.max(), "Before training")]
@@ -430,14 +435,14 @@ def _gradient_figure(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"])
             every = max(1, len(curve) // 4)
             # What has not learnt its lag says little of what learning does to the gradient.
             faint = stage == "trained" and means[(*pair, lag)] < LEARNT
-            style = {**_style(pair, looks), "alpha": FAINT if faint else 1.0}
+            style = {**_style(pair, line_styles), "alpha": FAINT if faint else 1.0}
             panel.plot(curve.index, curve, markevery=(place % every, every), **style)
         panel.set_title(title, loc="left")
         panel.set_xlabel("Time lag (steps before the last)")
     _gradient_axis(axes, rows.share)
     for panel in axes[::2]:
         panel.set_ylabel("Gradient / at the last step")
-    _legend(figure, table, looks)
+    _legend(figure, table, line_styles)
     return figure
 
 
@@ -447,8 +452,10 @@ def _gradient_axis(axes: Sequence["Axes"], shares: "pandas.Series") -> None:
     axes[0].set_ylim(low, 10 * max(shares.max(), 1.0))
 
 
-def _accuracy_figure(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _accuracy_figure(table: "pandas.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
     import matplotlib
+
+    from benchmark.plotting import panels
 
     rows, labels = _accuracies(table), _labels(table)
     lags = sorted(rows.lag.unique())
@@ -457,7 +464,7 @@ def _accuracy_figure(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"])
     offsets = (np.arange(len(labels)) + 0.5) / len(labels) * 0.8 - 0.4
     for pair, offset in zip(labels, offsets):
         own = rows[(rows.cell == pair[0]) & (rows.activation == pair[1])]
-        style = {**_style(pair, looks), "linestyle": ""}
+        style = {**_style(pair, line_styles), "linestyle": ""}
         places = own.lag.map(lags.index) + offset
         axes.plot(places, 100 * own.value, **{**style, "markersize": 2.5, "alpha": 0.5})
         means = 100 * own.groupby("lag").value.mean()
@@ -472,7 +479,7 @@ def _accuracy_figure(table: "pandas.DataFrame", looks: Mapping[str, "LineLook"])
     axes.set_ylim(0, 104)
     axes.set_xlabel("Time lag (steps between the symbol and the answer)")
     axes.set_ylabel("Test accuracy (%)")
-    _legend(figure, table, looks, linestyle="", markersize=5)
+    _legend(figure, table, line_styles, linestyle="", markersize=5)
     return figure
 
 

@@ -18,28 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import Activation
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    IN_PART,
-    SIX_AND_TANH,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-)
+from benchmark.activations import Activation
+from benchmark.experiments.base import SIX_AND_TANH, Experiment, Option, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
 from benchmark.experiments.derivatives import REACH, finite, slopes, steepest
 from benchmark.formatting import counted, listing, percent
-from benchmark.lazy import networks, panels, pd, tf
-from benchmark.training.spec import rate_list, whole_number
+from benchmark.plotting.palette import LineStyle
+from benchmark.training.options import rate_list, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from benchmark.plotting.palette import LineLook
 
 UNITS, BATCH_SIZE, IMAGES = 64, 10, 300
 FLAT = 0.05
@@ -61,6 +51,8 @@ def recorded_epochs(epochs: int) -> list[int]:
 
 def measure(setting: Setting) -> "pd.DataFrame":
     """Train every activation's networks and describe their layers; see the module's table."""
+    import pandas as pd
+
     rows, total = [], len(setting.entries) * setting["epochs"]
     for place, entry in enumerate(setting.entries):
         done = place * setting["epochs"]
@@ -79,13 +71,17 @@ def measure(setting: Setting) -> "pd.DataFrame":
 def _rows(
     entry: Activation, setting: Setting, progress: Callable[[int], None]
 ) -> list[dict[str, Any]]:
+    import tensorflow as tf
+
+    from benchmark.training import stacked
+
     x, y = setting.pixels("train", standardised=True), setting.labels("train")
     x_val, y_val = setting.pixels("val", standardised=True), setting.labels("val")
     pairs = [(rate, seed) for rate in setting["learning_rates"] for seed in setting.seeds]
     widths = [x.shape[1], *[UNITS] * setting["depth"], setting.data.classes]
     # Uniform in ±1/√inputs, the paper's eq. 1: LeCun's range over √3. The output layer's is
     # Glorot's over √3.
-    made = networks.Networks(
+    made = stacked.Networks(
         entry,
         widths,
         [seed for _, seed in pairs],
@@ -93,7 +89,7 @@ def _rows(
         gain=3**-0.5,
     )
     rates = [rate for rate, _ in pairs]
-    training = networks.Training(made, x, y, learning_rate=rates, batch_size=BATCH_SIZE)
+    training = stacked.Training(made, x, y, learning_rate=rates, batch_size=BATCH_SIZE)
     described = tf.function(lambda x: slopes(made, x))
     seen, largest = tf.constant(x_val[:IMAGES], made.dtype), steepest(entry)
     rows = []
@@ -340,14 +336,16 @@ def _relu(table: "pd.DataFrame") -> Finding:
     return Finding(claim, _overall(verdicts), evidence)
 
 
-def figures(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+def figures(table: "pd.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> dict[str, "Figure"]:
     """Draw outputs by layer and epoch of up to three activations, and all saturated shares."""
-    return {"": _outputs(table), "share": _shares(table, looks)}
+    return {"": _outputs(table), "share": _shares(table, line_styles)}
 
 
 def _outputs(table: "pd.DataFrame") -> "Figure":
     import matplotlib
     from matplotlib.lines import Line2D
+
+    from benchmark.plotting import panels
 
     everything = list(table.activation.unique())
     names = [name for name in CLASSICAL if name in everything] or everything[:3]
@@ -384,7 +382,9 @@ def _epochs_axis(axes: Any, last: int) -> None:
     axes.set_xlabel("Epoch")
 
 
-def _shares(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _shares(table: "pd.DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
+    from benchmark.plotting import panels
+
     rates = sorted(table.learning_rate.unique())
     names = list(table.activation.unique())
     figure, axes = panels.grid(2 * len(rates), len(rates), row_height=2.1, sharey=True)
@@ -395,12 +395,12 @@ def _shares(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
             # Beyond the first network that became infinite there is no mean to compare.
             lost = rows.epoch[rows.diverged].min()
             shares = 100 * _by_layer(rows[~(rows.epoch >= lost)], "saturated")
-            look = panels.artist(looks[name])
-            top.plot(shares.mean(axis=1), **look)
+            line_style = panels.artist(line_styles[name])
+            top.plot(shares.mean(axis=1), **line_style)
             if not rows.diverged.any():
-                bottom.plot(shares.loc[last], marker=looks[name].marker, **look)
+                bottom.plot(shares.loc[last], marker=line_styles[name].marker, **line_style)
             elif len(shares):
-                top.plot(shares.index[-1:], shares.mean(axis=1).iloc[-1:], "x", **look)
+                top.plot(shares.index[-1:], shares.mean(axis=1).iloc[-1:], "x", **line_style)
         top.set_title(f"Learning rate {rate:g}", loc="left")
         _epochs_axis(top, last)
         bottom.set_xticks(sorted(table.layer.unique()))
@@ -408,7 +408,7 @@ def _shares(table: "pd.DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
     for row in (axes[0], axes[len(rates)]):
         row.set_ylabel("Saturated outputs (%)")
     axes[0].set_ylim(-3, 103)
-    panels.legend(figure, looks, names, markers=True)
+    panels.legend(figure, line_styles, names, markers=True)
     return figure
 
 

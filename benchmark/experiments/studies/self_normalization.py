@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import ALPHA_DROPOUT, DROPOUT, GLOROT, HE, LECUN, Activation
-from benchmark.experiments import base
-from benchmark.experiments.base import Finding, Option, Setting
+from benchmark.activations import ALPHA_DROPOUT, DROPOUT, GLOROT, HE, LECUN, Activation
+from benchmark.experiments import base, claims
+from benchmark.experiments.base import Option, Setting
+from benchmark.experiments.claims import Finding
 from benchmark.formatting import counted
-from benchmark.lazy import networks, panels, pd, tf
-from benchmark.plotting.palette import LINESTYLES, LineLook, grey_look
-from benchmark.training.spec import whole_number
+from benchmark.plotting.palette import LINESTYLES, LineStyle, gray_line_style
+from benchmark.training.options import whole_number
 
 if TYPE_CHECKING:
     import pandas
@@ -68,6 +68,8 @@ def kept_layers(depth: int) -> np.ndarray:
 
 def measure(setting: Setting) -> "pandas.DataFrame":
     """Follow mean and variance through the layers, before and after training."""
+    import pandas as pd
+
     work = [(entry, *cell) for entry in setting.entries for cell in cells(entry)]
     parts, done = [], 0
     steps = len(work) * (setting["epochs"] + 3)
@@ -96,14 +98,14 @@ def _cell(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of normal inputs, those of images before training, none at each epoch, and
     those of images after training."""
+    from benchmark.training import stacked
+
     entry = dataclasses.replace(entry, dropout=dropout)
 
     def made(inputs: int, width: int) -> "Networks":
         widths = [inputs] + [width] * setting["depth"] + [setting.data.classes]
         rate = 0.0 if dropout == NONE else RATE
-        return networks.Networks(
-            entry, widths, setting.seeds, initializer=initializer, dropout=rate
-        )
+        return stacked.Networks(entry, widths, setting.seeds, initializer=initializer, dropout=rate)
 
     yield _rows(
         made(WIDTH, WIDTH),
@@ -113,7 +115,7 @@ def _cell(
     seen = setting.pixels("val", True)[: 4 * EXAMPLES]
     trained = made(seen.shape[1], TRAINED_WIDTH)
     yield _rows(trained, seen, [IMAGES])
-    training = networks.Training(
+    training = stacked.Training(
         trained,
         setting.pixels("train", True)[:TRAIN_EXAMPLES],
         setting.labels("train")[:TRAIN_EXAMPLES],
@@ -214,6 +216,8 @@ def predicted_path(
 
 def _activated(entry: Activation, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of the activation of N(0, variance), by quadrature."""
+    import tensorflow as tf
+
     z = np.linspace(-8, 8, 401)
     weight = np.exp(-(z**2) / 2)
     # Maxout takes several normal numbers.
@@ -349,7 +353,7 @@ def findings(table: "pandas.DataFrame") -> list[Finding]:
 
 def _missing(claim: str, has_selu: bool) -> Finding:
     what = "an activation to compare selu with" if has_selu else "selu"
-    return Finding(claim, base.UNDECIDED, f"The table lacks {what}.")
+    return Finding(claim, claims.UNDECIDED, f"The table lacks {what}.")
 
 
 def _only_selu(table: "pandas.DataFrame") -> Finding:
@@ -362,7 +366,7 @@ def _only_selu(table: "pandas.DataFrame") -> Finding:
     if own is None or not found:
         return _missing(claim, own is not None)
     others = [name for name, where in found.items() if where.drawn]
-    verdict = base.FAILS if not own.drawn else base.IN_PART if others else base.HOLDS
+    verdict = claims.FAILS if not own.drawn else claims.IN_PART if others else claims.HOLDS
     depth = table["depth"].iloc[0]
     elsewhere = "; ".join(f"{name} at {where}" for name, where in found.items() if not where.drawn)
     also = f" Drawn there too: {', '.join(others)}." if others else ""
@@ -397,9 +401,9 @@ def _company(table: "pandas.DataFrame") -> Finding:
         return _missing(claim, False)
     lost = [cell for cell, where in found.items() if not where.drawn]
     if not whole.drawn or not lost:
-        verdict = base.FAILS
+        verdict = claims.FAILS
     else:
-        verdict = base.HOLDS if len(lost) == len(found) else base.IN_PART
+        verdict = claims.HOLDS if len(lost) == len(found) else claims.IN_PART
     each = "; ".join(
         f"{_label(cell)}: {where} ({_held(where)})"
         for cell, where in {(LECUN, ALPHA_DROPOUT): whole, **found}.items()
@@ -443,7 +447,9 @@ def _after_training(table: "pandas.DataFrame") -> Finding:
         return _missing(claim, "selu" in bare)
     shares = {name: inside(rows) for name, rows in bare.items()}
     own, best = shares["selu"], max(share for name, share in shares.items() if name != "selu")
-    verdict = base.HOLDS if own == 1 and best < 1 else base.IN_PART if own > best else base.FAILS
+    verdict = (
+        claims.HOLDS if own == 1 and best < 1 else claims.IN_PART if own > best else claims.FAILS
+    )
     each = "; ".join(
         f"{name} {100 * shares[name]:.0f} % (last layer at {_last(rows)}; validation accuracy"
         f" {100 * rows['val_accuracy'].mean():.0f} %)"
@@ -464,63 +470,79 @@ def _last(rows: "pandas.DataFrame") -> str:
     return _point((mean, mean), (variance, variance))
 
 
-def figures(table: "pandas.DataFrame", looks: Mapping[str, LineLook]) -> dict[str, "Figure"]:
+def figures(table: "pandas.DataFrame", line_styles: Mapping[str, LineStyle]) -> dict[str, "Figure"]:
     """Draw variance and mean by layer, of all activations and of each one's companies."""
     bare = _base(table)
-    drawn = {"": _figure({name: (rows, looks[name]) for name, rows in bare.items()})}
+    drawn = {"": _figure({name: (rows, line_styles[name]) for name, rows in bare.items()})}
     selves = [name for name in bare if len(_variants(table, name)) > 1]
     if selves:
         # SELU's where it was measured, else the first one's.
         name = "selu" if "selu" in selves else selves[0]
-        drawn["company"] = _figure(_with_looks(_variants(table, name), looks[name]), name)
+        drawn["company"] = _figure(
+            _with_line_styles(_variants(table, name), line_styles[name]), name
+        )
     return drawn
 
 
-def _with_looks(
-    variants: dict[tuple[str, str], "pandas.DataFrame"], own: LineLook
-) -> dict[str, tuple["pandas.DataFrame", LineLook]]:
-    """Give the activation's colour to its company as asked for, and grey to the others."""
-    greys = (grey_look(index) for index in range(len(LINESTYLES)))
+def _with_line_styles(
+    variants: dict[tuple[str, str], "pandas.DataFrame"], own: LineStyle
+) -> dict[str, tuple["pandas.DataFrame", LineStyle]]:
+    """Give the activation's color to its company as asked for, and gray to the others."""
+    grays = (gray_line_style(index) for index in range(len(LINESTYLES)))
     whole = (LECUN, ALPHA_DROPOUT)
     return {
-        _label(cell).replace(" + ", " +\n"): (rows, own if cell == whole else next(greys))
+        _label(cell).replace(" + ", " +\n"): (rows, own if cell == whole else next(grays))
         for cell, rows in variants.items()
     }
 
 
-def _figure(lines: Mapping[str, tuple["pandas.DataFrame", LineLook]], name: str = "") -> "Figure":
+def _figure(lines: Mapping[str, tuple["pandas.DataFrame", LineStyle]], name: str = "") -> "Figure":
+    from benchmark.plotting import panels
+
     first = next(iter(lines.values()))[0]
     epochs = counted(first["epoch"].max(), "epoch")
     figure, axes = panels.grid(4, 2, 2.1, title=name, sharex=True)
     for place, (column, label) in enumerate((("variance", "Variance"), ("mean", "Mean"))):
         upper, lower = axes[place], axes[place + 2]
         # The first ones on top.
-        for rows, look in reversed(lines.values()):
-            _draw_starts(upper, rows[rows["start"] != IMAGES], column, look)
-            _draw_trained(lower, _trained(rows), column, look)
+        for rows, line_style in reversed(lines.values()):
+            _draw_starts(upper, rows[rows["start"] != IMAGES], column, line_style)
+            _draw_trained(lower, _trained(rows), column, line_style)
         for panel in (upper, lower):
             _frame(panel, column)
             panel.set_ylabel(label)
         upper.set_title(f"{label}, initial weights", loc="left")
         lower.set_title(f"{label}, after {epochs}", loc="left")
         lower.set_xlabel("Layer (0: input)")
-    _legend(figure, {name: look for name, (_, look) in lines.items()})
+    _legend(figure, {name: line_style for name, (_, line_style) in lines.items()})
     return figure
 
 
-def _draw_starts(axes: "Axes", rows: "pandas.DataFrame", column: str, look: LineLook) -> None:
+def _draw_starts(
+    axes: "Axes", rows: "pandas.DataFrame", column: str, line_style: LineStyle
+) -> None:
     """Draw the mean over starts and seeds, the starts' band, and what theory says."""
+    from benchmark.plotting import panels
+
     by_start = rows.groupby(["layer", "start"])[[column, f"predicted_{column}"]].mean()
     band = by_start[column].groupby("layer").agg(["min", "max", "mean"])
-    axes.fill_between(band.index, band["min"], band["max"], color=look.colour, alpha=0.2, lw=0)
-    axes.plot(band.index, band["mean"], **panels.artist(look), marker=look.marker, markevery=3)
+    axes.fill_between(band.index, band["min"], band["max"], color=line_style.color, alpha=0.2, lw=0)
+    axes.plot(
+        band.index, band["mean"], **panels.artist(line_style), marker=line_style.marker, markevery=3
+    )
     theory = by_start[f"predicted_{column}"].groupby("layer").mean()
-    axes.plot(theory.index, theory, color=look.colour, linestyle=":", linewidth=0.9)
+    axes.plot(theory.index, theory, color=line_style.color, linestyle=":", linewidth=0.9)
 
 
-def _draw_trained(axes: "Axes", rows: "pandas.DataFrame", column: str, look: LineLook) -> None:
+def _draw_trained(
+    axes: "Axes", rows: "pandas.DataFrame", column: str, line_style: LineStyle
+) -> None:
+    from benchmark.plotting import panels
+
     means = rows.groupby("layer")[column].mean()
-    axes.plot(means.index, means, **panels.artist(look), marker=look.marker, markevery=3)
+    axes.plot(
+        means.index, means, **panels.artist(line_style), marker=line_style.marker, markevery=3
+    )
 
 
 def _frame(axes: "Axes", column: str) -> None:
@@ -530,14 +552,19 @@ def _frame(axes: "Axes", column: str) -> None:
         axes.set_yscale("log")
 
 
-def _legend(figure: "Figure", looks: Mapping[str, LineLook]) -> None:
+def _legend(figure: "Figure", line_styles: Mapping[str, LineStyle]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [Line2D([], [], **panels.artist(look), marker=look.marker) for look in looks.values()]
+    from benchmark.plotting import panels
+
+    handles = [
+        Line2D([], [], **panels.artist(line_style), marker=line_style.marker)
+        for line_style in line_styles.values()
+    ]
     handles.append(Line2D([], [], color="0.5", linestyle=":", linewidth=0.9))
     handles.append(Patch(color="0.5", alpha=0.18, lw=0))
-    labels = [*looks, "theory", "domain of\ntheorem 1"]
+    labels = [*line_styles, "theory", "domain of\ntheorem 1"]
     figure.legend(handles=handles, labels=labels, loc="outside right upper")
 
 
@@ -554,10 +581,10 @@ EXPERIMENT = base.Experiment(
     captions={
         "": "Variance (left) and mean (right) of the activations by layer. Above: with initial"
         " weights and normal inputs; line: average over the starts, band: from the lowest to the"
-        " highest start, dotted: infinitely wide layers. Below: images, after training. Grey: the"
+        " highest start, dotted: infinitely wide layers. Below: images, after training. Gray: the"
         " domain from which SELU is proved to be drawn to (0, 1).",
         "company": "The same for the activation that the title names, with LeCun normal weights and"
-        " AlphaDropout (coloured) and with one of the two replaced or left out (grey).",
+        " AlphaDropout (colored) and with one of the two replaced or left out (gray).",
     },
     options=(
         Option(

@@ -27,26 +27,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import Activation, resolve
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    IN_PART,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Setting,
-)
+from benchmark.activations import Activation, resolve
+from benchmark.experiments.base import Experiment, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
 from benchmark.formatting import counted, listing, number
-from benchmark.lazy import panels, pd, tf
-from benchmark.plotting.palette import PALETTE
+from benchmark.plotting.palette import PALETTE, LineStyle
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmark.plotting.palette import LineLook
 
 WEIGHT, RATE, INPUT, LAYERS = 0.2, 0.5, 1.0, 10
 # As far as the articles let a sigmoid network's gradient come.
@@ -84,7 +75,9 @@ def value_and_slope(entry: Activation, z: float) -> tuple[float, float]:
 
     All pieces of a maxout unit get the same input.
     """
-    from benchmark.training.trainer import keras_defaults
+    import tensorflow as tf
+
+    from benchmark.training.setup import keras_defaults
 
     with keras_defaults("float64"), tf.GradientTape() as tape:
         x = tf.fill((1, entry.pieces), tf.constant(z, tf.float64))
@@ -171,6 +164,8 @@ def _angle(first: np.ndarray, second: np.ndarray) -> float:
 
 def gelu(seed: int) -> Iterator[Row]:
     """Yield the rows of the randomly kept input, beside both forms of GELU."""
+    import tensorflow as tf
+
     exact = resolve("gelu_exact").function(tf.constant(INPUTS)).numpy()
     tanh = resolve("gelu").function(tf.constant(INPUTS)).numpy()
     keep = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in INPUTS])
@@ -195,6 +190,8 @@ def gelu(seed: int) -> Iterator[Row]:
 
 def measure(setting: Setting) -> "pd.DataFrame":
     """Compute all four examples; see the module for the table."""
+    import pandas as pd
+
     parts = [part for entry in setting.entries for part in (vanishing(entry), exploding(entry))]
     parts += [clipping(case, gradient) for case, gradient in GRADIENTS.items()]
     parts += [gelu(seed) for seed in setting.seeds]
@@ -378,13 +375,15 @@ def _expected(table: "pd.DataFrame") -> Finding:
     return Finding(claim, HOLDS if away.max() <= MOST_ERRORS else FAILS, evidence)
 
 
-def figures(table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> "dict[str, Figure]":
+def figures(table: "pd.DataFrame", line_styles: "Mapping[str, LineStyle]") -> "dict[str, Figure]":
     """Draw the four examples, one panel each."""
+    from benchmark.plotting import panels
+
     names = _chained(table)
     figure, axes = panels.grid(4, 2, 2.7)
     figure.get_layout_engine().set(wspace=0.06, hspace=0.06)
-    chain = _draw_chains(axes[0], table, looks, "vanishing", "chain")
-    large = _draw_chains(axes[1], table, looks, "exploding", "as chosen")
+    chain = _draw_chains(axes[0], table, line_styles, "vanishing", "chain")
+    large = _draw_chains(axes[1], table, line_styles, "exploding", "as chosen")
     # Of several activations' numbers, one's would lie upon another's line.
     if len(names) == 1:
         _annotate_weights(axes[0], chain)
@@ -396,21 +395,27 @@ def figures(table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> "dict[str
     axes[1].set_ylabel("Gradient of its bias")
     axes[1].set_title(f"(b) Weights of {large.loc[0, 'weight']:g}, every z at 0", loc="left")
     _draw_clipping(axes[2], table)
-    _draw_expectation(axes[3], table, looks)
+    _draw_expectation(axes[3], table, line_styles)
     handles = [axes[0].lines[place] for place in range(len(names))]
     figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
     return {"": figure}
 
 
 def _draw_chains(
-    axes: "Axes", table: "pd.DataFrame", looks: "Mapping[str, LineLook]", example: str, case: str
+    axes: "Axes",
+    table: "pd.DataFrame",
+    line_styles: "Mapping[str, LineStyle]",
+    example: str,
+    case: str,
 ) -> "pd.DataFrame":
     """Draw each activation's gradients by step, without zeros; return the first one's values."""
+    from benchmark.plotting import panels
+
     chains = [_values(table, example, case, name) for name in _chained(table)]
     for name, chain in zip(_chained(table), chains):
         gradient = chain["gradient"].loc[1:].abs()
         gradient = gradient[(gradient > 0) & np.isfinite(gradient)]
-        style = {**panels.artist(looks[name]), "marker": looks[name].marker}
+        style = {**panels.artist(line_styles[name]), "marker": line_styles[name].marker}
         axes.plot(gradient.index, gradient, **style)
     axes.set_yscale("log")
     axes.set_xticks(chains[0].index[1:])
@@ -442,9 +447,9 @@ def _draw_clipping(axes: "Axes", table: "pd.DataFrame") -> None:
     ways = {"unclipped": "0.55", "by value": PALETTE[5], "by norm": PALETTE[1]}
     for case in _cases(table, "clipping"):
         one = _clips(table, case)
-        for way, colour in ways.items():
+        for way, color in ways.items():
             end = (one[f"first component, {way}"], one[f"second component, {way}"])
-            arrow = {"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0}
+            arrow = {"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0}
             axes.annotate("", end, (0, 0), arrowprops=arrow)
             # An arrow does not move the limits of the axes.
             axes.plot(*end, alpha=0)
@@ -459,8 +464,8 @@ def _draw_clipping(axes: "Axes", table: "pd.DataFrame") -> None:
     axes.add_patch(Rectangle((-limit, -limit), 2 * limit, 2 * limit, ec=ways["by value"], **box))
     axes.add_patch(Circle((0, 0), limit, ec=ways["by norm"], **box))
     axes.set_aspect("equal", "datalim")
-    for way, colour in ways.items():
-        axes.plot([], [], color=colour, label=way)
+    for way, color in ways.items():
+        axes.plot([], [], color=color, label=way)
     axes.legend(loc="lower right", handlelength=1.5)
     axes.margins(0.12)
     axes.set_xlabel("First component of the gradient")
@@ -468,18 +473,22 @@ def _draw_clipping(axes: "Axes", table: "pd.DataFrame") -> None:
     axes.set_title(f"(c) Clipping at {limit:g}", loc="left")
 
 
-def _draw_expectation(axes: "Axes", table: "pd.DataFrame", looks: "Mapping[str, LineLook]") -> None:
+def _draw_expectation(
+    axes: "Axes", table: "pd.DataFrame", line_styles: "Mapping[str, LineStyle]"
+) -> None:
+    from benchmark.plotting import panels
+
     wide = _expectation(table)
     one = wide.loc[_cases(table, "gelu")[0]]
-    look = looks["gelu_exact"]
-    axes.axhline(0, **panels.artist(look), label="exact, x Φ(x)")
+    line_style = line_styles["gelu_exact"]
+    axes.axhline(0, **panels.artist(line_style), label="exact, x Φ(x)")
     axes.errorbar(
         one["x"], (one["mean"] - one["expected"]) * 1e3, 2 * one["error"] * 1e3,
         fmt="o", markersize=2.5, elinewidth=0.7, color="0.55",
         label="mean of draws ± 2 standard errors",
     )  # fmt: skip
     tanh = (one["tanh form"] - one["expected"]) * 1e3
-    axes.plot(one["x"], tanh, **panels.artist(looks["gelu"]), label="tanh form", zorder=3)
+    axes.plot(one["x"], tanh, **panels.artist(line_styles["gelu"]), label="tanh form", zorder=3)
     axes.set_xlabel("Input x")
     axes.set_ylabel("Difference to x Φ(x), in 1/1000")
     top = max((one["mean"] - one["expected"]).abs().max() + 2 * one["error"].max(), 1e-3) * 1e3

@@ -20,27 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.activations.catalogue import Activation
-from benchmark.experiments.base import (
-    FAILS,
-    HOLDS,
-    IN_PART,
-    UNDECIDED,
-    Experiment,
-    Finding,
-    Option,
-    Setting,
-)
+from benchmark.activations import Activation
+from benchmark.experiments.base import Experiment, Option, Setting
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
 from benchmark.formatting import counted, listing, spread
-from benchmark.lazy import networks, panels, pd, tf
-from benchmark.plotting.palette import GREY
-from benchmark.training.spec import whole_number
+from benchmark.plotting.palette import GRAY, LineStyle
+from benchmark.training.options import whole_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
 
-    from benchmark.plotting.palette import LineLook
 
 START, TARGET = np.zeros(2), np.array([1.0, -1.0])
 EXAMPLES, PROBLEMS, MOST_UPDATES, CLOSE = 100, 10, 5000, 0.05
@@ -112,6 +102,8 @@ def problem_inputs(entry: Activation, seed: int) -> np.ndarray:
 
     The z are the same for every function; one with several pieces gets further ones.
     """
+    import tensorflow as tf
+
     drawn = []
     for problem in range(PROBLEMS):
         generator = np.random.default_rng([seed, problem])
@@ -209,11 +201,12 @@ def network_state(made: Any, x: np.ndarray, y: np.ndarray) -> list[list[dict]]:
 
 
 def _network_rows(setting: Setting, entry: Activation) -> Iterator[dict]:
+    from benchmark.training import stacked
     from benchmark.training.trainer import batch_order
 
     x, y = setting.pixels("train"), setting.labels("train")
-    made = networks.Networks(entry, (x.shape[1], *HIDDEN, setting.data.classes), setting.seeds)
-    training = networks.Training(
+    made = stacked.Networks(entry, (x.shape[1], *HIDDEN, setting.data.classes), setting.seeds)
+    training = stacked.Training(
         made, x, y, optimizer="adam", learning_rate=LEARNING_RATE, batch_size=BATCH
     )
     first = np.stack([batch_order(seed, 1, len(y))[:BATCH] for seed in setting.seeds])
@@ -238,6 +231,8 @@ def _network_rows(setting: Setting, entry: Activation) -> Iterator[dict]:
 
 def measure(setting: Setting) -> "DataFrame":
     """Return the table described above; `setting.data` must hold images."""
+    import pandas as pd
+
     rows, parts = [], 2 * len(setting.entries)
     for done, entry in enumerate(setting.entries):
         for place, seed in enumerate(setting.seeds):
@@ -456,12 +451,14 @@ def _percents(shares: "Series") -> str:
 # Figures.
 
 
-def figures(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> dict[str, "Figure"]:
+def figures(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) -> dict[str, "Figure"]:
     """Draw the paths, and the network layer by layer."""
-    return {"": _path_figure(table, looks), "network": _network_figure(table, looks)}
+    return {"": _path_figure(table, line_styles), "network": _network_figure(table, line_styles)}
 
 
-def _path_figure(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _path_figure(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
+    from benchmark.plotting import panels
+
     paths, problems = table[table["part"] == "path"], _problems(table)
     names = list(table["activation"].unique())
     figure, axes = panels.grid(
@@ -470,9 +467,9 @@ def _path_figure(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure
     for axis, name in zip(axes, names):
         rows = paths[paths["activation"] == name]
         line = [[START[i], TARGET[i]] for i in (0, 1)]
-        axis.plot(*line, color=GREY, linestyle="--")
-        axis.plot(rows["w1"], rows["w2"], color=looks[name].colour, linewidth=0.8)
-        axis.plot(*TARGET, marker="*", markersize=8, color=GREY, linestyle="")
+        axis.plot(*line, color=GRAY, linestyle="--")
+        axis.plot(rows["w1"], rows["w2"], color=line_styles[name].color, linewidth=0.8)
+        axis.plot(*TARGET, marker="*", markersize=8, color=GRAY, linestyle="")
         own = problems.loc[[(name, False)]]
         ratio, updates = own["path_ratio"].mean(), own["updates"].mean()
         more = "" if own["reached"].astype(bool).all() else "> "
@@ -494,7 +491,9 @@ _COLUMNS = {
 }
 
 
-def _network_figure(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Figure":
+def _network_figure(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) -> "Figure":
+    from benchmark.plotting import panels
+
     means = layer_means(table)
     names = list(table["activation"].unique())
     layers = sorted(means.index.unique("layer").astype(int))
@@ -502,8 +501,8 @@ def _network_figure(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Fig
     for axis, (moment, column) in zip(axes, itertools.product(MOMENTS, _COLUMNS)):
         for name in names:
             values = means.loc[name, moment][column]
-            artist = panels.artist(looks[name])
-            axis.plot(values.index, values, marker=looks[name].marker, **artist)
+            artist = panels.artist(line_styles[name])
+            axis.plot(values.index, values, marker=line_styles[name].marker, **artist)
         axis.set_xticks(layers, ["pixels", *map(str, layers[1:])])
         if moment == MOMENTS[0]:
             axis.set_title(_COLUMNS[column], loc="left")
@@ -513,7 +512,7 @@ def _network_figure(table: "DataFrame", looks: Mapping[str, "LineLook"]) -> "Fig
             axis.set_ylabel(f"{WORDS[moment]}".capitalize())
         else:
             axis.set_ylim(-0.03, 1.03)
-    panels.legend(figure, looks, names, markers=True)
+    panels.legend(figure, line_styles, names, markers=True)
     return figure
 
 

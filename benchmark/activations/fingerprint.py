@@ -1,0 +1,80 @@
+"""A hash of all that decides a user's activation, so that a change of it trains its runs anew."""
+
+import functools
+import hashlib
+import inspect
+import types
+from typing import Any
+
+import numpy as np
+
+from benchmark.activations import Activation
+
+
+def fingerprint(entry: Activation) -> str:
+    """Return a hash of what decides a user's activation; empty for the catalogue's own.
+
+    It covers the file and its neighbours, and what the function reaches: its source, defaults,
+    closure, and the functions and values of its own module, as they are at this moment.
+    """
+    if not entry.is_user:
+        return ""
+    home = {"__main__", getattr(entry.make, "__module__", None), *entry.modules}
+    settings = (entry.source, entry.initializer, entry.recommended, entry.dropout)
+    text = repr((settings, _described(entry.make, home, set())))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _described(value: Any, home: set[str], seen: set[int]) -> Any:
+    """Return what can be written down of a value: the same for equal ones in any process."""
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return repr(value)
+    if id(value) in seen:
+        return "seen"
+    seen = seen | {id(value)}
+    if isinstance(value, (list, tuple)):
+        return [_described(item, home, seen) for item in value]
+    if isinstance(value, dict):
+        pairs = [(_described(key, home, seen), _described(value[key], home, seen)) for key in value]
+        return sorted(pairs, key=repr)
+    if hasattr(value, "numpy") or hasattr(value, "tobytes"):
+        array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+        return (str(array.dtype), array.shape, array.tobytes())
+    if isinstance(value, functools.partial):
+        return _described((value.func, value.args, value.keywords), home, seen)
+    if hasattr(value, "python_function"):  # tf.function
+        return _described(value.python_function, home, seen)
+    kind = value if isinstance(value, (type, types.FunctionType)) else type(value)
+    if kind.__module__ not in home:
+        name = getattr(value, "__qualname__", getattr(value, "__name__", ""))
+        return (kind.__module__, kind.__qualname__, name)
+    if isinstance(value, types.FunctionType):
+        return _described_function(value, home, seen)
+    inside = {} if isinstance(value, type) else vars(value)
+    return (_source(kind), _described(inside, home, seen))
+
+
+def _described_function(function: types.FunctionType, home: set[str], seen: set[int]) -> Any:
+    names = _names(function.__code__)
+    reached = {name: function.__globals__[name] for name in names & set(function.__globals__)}
+    # Of a module, what is asked of it by name: not by its dictionary, which may be filled lazily.
+    for name, value in list(reached.items()):
+        if isinstance(value, types.ModuleType):
+            asked = [attribute for attribute in names if hasattr(value, attribute)]
+            reached |= {f"{name}.{attribute}": getattr(value, attribute) for attribute in asked}
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    parts = (function.__defaults__, function.__kwdefaults__, cells, reached)
+    return (_source(function), [_described(part, home, seen) for part in parts])
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*(_names(constant) for constant in inner))
+
+
+def _source(made: Any) -> str:
+    try:
+        return inspect.getsource(made)
+    except (OSError, TypeError):
+        code = getattr(made, "__code__", None)
+        return repr((code.co_code, code.co_names)) if code else made.__qualname__

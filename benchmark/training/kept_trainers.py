@@ -1,0 +1,108 @@
+"""Trainers kept for further runs of the same settings: what was compiled serves all seeds.
+
+Importing this loads TensorFlow.
+"""
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from benchmark.activations import Activation
+from benchmark.activations.kernels import fused
+from benchmark.data.loading import Split
+from benchmark.models.networks import BUILDERS
+from benchmark.training.spec import RunSpec
+from benchmark.training.trainer import Trainer
+
+# Enough for the whole catalogue; what was compiled is never quite freed by TensorFlow.
+KEPT_TRAINERS = 32
+
+
+class _Kept(NamedTuple):
+    entry: Activation
+    data: Split
+    trainer: Trainer
+
+
+# By settings without seed and epochs, in the order of their last use.
+_kept: dict[RunSpec, _Kept] = {}
+
+
+def trainer_for(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
+    """Return a trainer at the start of the run.
+
+    Where an earlier run differed only in seed and epochs, it is that run's, already compiled.
+    """
+    key = replace(spec, seed=0, epochs=1)
+    kept = _kept.pop(key, None)
+    # An entry of the catalogue is one object; of a user's function the hash, in the key, tells all.
+    if kept and not (kept.data is data and (kept.entry is entry or spec.activation_sha256)):
+        kept = None
+    with _garbage_collected():
+        # Of a model for a trainer that is there, only the values are needed.
+        form = _uncompiled if kept or spec.device == "GPU" else compiled
+        made = form(entry, spec.precision)
+        shape = data.x_train.shape[1:]
+        model = BUILDERS[spec.model](made, shape, data.classes, spec.seed, spec.initializer)
+        if kept:
+            kept.trainer.restart(spec, model)
+            del model
+        else:
+            kept = _Kept(entry, data, Trainer(spec, model, data))
+    _kept[key] = kept
+    while len(_kept) > KEPT_TRAINERS:
+        del _kept[next(iter(_kept))]
+    return kept.trainer
+
+
+def forget() -> None:
+    """Let go of what is kept for further seeds."""
+    _kept.clear()
+    fused.cache_clear()
+
+
+@contextlib.contextmanager
+def _garbage_collected() -> Iterator[None]:
+    """Collect what the block leaves in reference cycles at its end, without a look at the rest."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        if enabled:
+            gc.enable()
+
+
+def compiled(entry: Activation, precision: str = "float32") -> Activation:
+    """Return the entry with its function as one kernel, where it is not one in TensorFlow.
+
+    In 16 bits it computes in float32 and reads and writes 16: what lies between the operations of
+    a composite function may overflow.
+    """
+    if entry.native or entry.is_layer:
+        return entry
+    return _as_layer(entry, fused(_in_float32(entry.make, precision)))
+
+
+def _uncompiled(entry: Activation, precision: str) -> Activation:
+    """Return the same but for the kernel: on a GPU the whole step is compiled."""
+    if entry.native or entry.is_layer:
+        return entry
+    return _as_layer(entry, _in_float32(entry.make, precision))
+
+
+def _as_layer(entry: Activation, function: Callable) -> Activation:
+    # As a layer of its own: under the function's name Keras keeps the user's form.
+    return replace(entry, is_layer=True, make=lambda seed: keras.layers.Activation(function))
+
+
+def _in_float32(function: Callable, precision: str) -> Callable:
+    if precision == "float32":
+        return function
+    return lambda x: tf.cast(function(tf.cast(x, tf.float32)), x.dtype)

@@ -1,0 +1,116 @@
+"""Values as users give them, checked: texts of the command line or objects from Python."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmark.activations import ARTICLE_SIX, names, resolve
+from benchmark.errors import RequestError, unknown
+
+
+def one_of(kind: str, value: object, valid: Sequence[str]) -> None:
+    """Check that a value is one of the valid ones.
+
+    Raises:
+        RequestError: it is not; the message names the nearest valid ones.
+    """
+    if value not in valid:
+        raise unknown(kind, value, valid)
+
+
+def whole_number(kind: str, value: object, least: int = 1, most: int = 10**9) -> int:
+    """Return the value as an integer from `least` to `most`.
+
+    Raises:
+        RequestError: it is not one.
+    """
+    try:
+        number = int(str(value).strip())
+    except ValueError:
+        number = None
+    if number is None or not least <= number <= most:
+        upper = f" and at most {most}" if most < 10**9 else ""
+        raise RequestError(
+            f"{kind} {str(value)!r} cannot be used: give a whole number of at least {least}{upper}"
+        )
+    return number
+
+
+def positive_number(kind: str, value: object) -> float:
+    """Return the value as a finite number above 0.
+
+    Raises:
+        RequestError: it is not one.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise RequestError(f"{kind} {str(value)!r} cannot be used: give a number above 0")
+    return number
+
+
+def listed(kind: str, value: object, convert: Callable[[Any], Any]) -> list[Any]:
+    """Return the converted items of a list, or of a text separated by commas, without repeats.
+
+    Raises:
+        RequestError: there are none, or one cannot be converted.
+    """
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple, range, set)):
+        items = [items]
+    items = [item.strip() if isinstance(item, str) else item for item in items]
+    if not items or "" in items:
+        raise RequestError(f"{kind} {value!r} holds an empty item: give one or more values")
+    return list(dict.fromkeys(convert(item) for item in items))
+
+
+def rate_list(value: object) -> list[float]:
+    """Return learning rates in rising order, of a list or of a text separated by commas.
+
+    Raises:
+        RequestError: there are none, or one is not above 0.
+    """
+    rates = listed("learning rates", value, lambda item: positive_number("learning rate", item))
+    return sorted(rates)
+
+
+def seed_list(value: object) -> list[int]:
+    """Return the seeds for a count (5: 0 to 4) or a list ("0,3,7" or a sequence of integers).
+
+    Raises:
+        RequestError: it is neither, or holds a seed below 0.
+    """
+    if is_count(value):
+        return list(range(whole_number("seeds", value, most=10**6)))
+    return listed("seeds", value, lambda item: whole_number("seed", item, 0, 2**31 - 1))
+
+
+def is_count(seeds: object) -> bool:
+    """Return whether seeds are given as a count, not as a list."""
+    return isinstance(seeds, int) or (isinstance(seeds, str) and "," not in seeds)
+
+
+def activation_list(value: object) -> list[str]:
+    """Return the names of the activations asked for; "all" is the whole catalogue.
+
+    Raises:
+        RequestError: a name is unknown, or the list is empty.
+    """
+    if value is None:
+        return list(ARTICLE_SIX)
+    if value == "all":
+        return names()
+    return listed("activations", value, lambda item: resolve(item).name)
+
+
+def choice(kind: str, valid: Sequence[str]) -> Callable[[Any], str]:
+    """Return a converter that accepts the valid names in any spelling of case and hyphens."""
+
+    def convert(item: Any) -> str:
+        name = str(item).lower().replace("-", "_")
+        one_of(kind, name, valid)
+        return name
+
+    return convert

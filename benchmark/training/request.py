@@ -1,0 +1,236 @@
+"""What a user asks for, checked (`Request`), the presets, and how a request expands into runs."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmark.activations import resolve
+from benchmark.errors import RequestError
+from benchmark.training.options import (
+    activation_list,
+    choice,
+    is_count,
+    listed,
+    one_of,
+    positive_number,
+    rate_list,
+    seed_list,
+    whole_number,
+)
+from benchmark.training.spec import INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, RunSpec
+
+DEFAULT_OUTPUT = "results/latest"
+BASELINE = "relu"
+# Seeds that choose learning rates: far from those that a user counts from 0.
+FIRST_TUNING_SEED = 1000
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings that go together; any option overrides them."""
+
+    seeds: int
+    epochs: int
+    loss: str = "categorical_crossentropy"
+    validation: str = "holdout"
+
+
+PRESETS = {
+    "quick": Preset(seeds=1, epochs=3),
+    "standard": Preset(seeds=5, epochs=12),
+    "article": Preset(seeds=1, epochs=100, loss="binary_crossentropy", validation="test"),
+}
+DIGITS_DEFAULT = Preset(seeds=3, epochs=30)
+
+
+def preset_for(name: str | None, dataset: str, gpu: bool) -> Preset:
+    """Return the named preset, or without a name the one that suits dataset and machine.
+
+    Raises:
+        RequestError: there is no preset of that name.
+    """
+    if name is not None:
+        one_of("preset", name, tuple(PRESETS))
+        return PRESETS[name]
+    if dataset == "digits":
+        return DIGITS_DEFAULT
+    return PRESETS["standard" if gpu else "quick"]
+
+
+GRID = ("model", "optimizer", "learning_rate", "loss", "batch_size", "initializer")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, checked, before the dataset is looked up.
+
+    The fields named in `GRID`, `activations` and `seeds` hold one or more values each; `seeds`,
+    `epochs` and `loss` may be None: the preset's. `tune_learning_rates` are those among which
+    each activation gets its own, empty where none is to be chosen; `tune_seeds` are the seeds of
+    the runs that choose.
+    """
+
+    activations: list[str]
+    seeds: list[int] | None
+    epochs: int | None
+    loss: list[str] | None
+    model: list[str]
+    optimizer: list[str]
+    learning_rate: list[float]
+    batch_size: list[int]
+    initializer: list[str]
+    limit: int | None
+    preset: str | None
+    threads: int
+    deterministic: bool
+    precision: str
+    tune_learning_rates: list[float]
+    tune_seeds: list[int]
+
+
+def request(
+    activations: object = None,
+    seeds: object = None,
+    epochs: object = None,
+    loss: object = None,
+    model: object = "cnn",
+    optimizer: object = "adam",
+    learning_rate: object = 0.001,
+    batch_size: object = 128,
+    limit: object = None,
+    initializer: object = "article",
+    preset: str | None = None,
+    threads: object = 1,
+    deterministic: bool = False,
+    precision: str = "float32",
+    tune_learning_rates: object = None,
+    tune_seeds: object = None,
+) -> Request:
+    """Check every setting of a request.
+
+    Raises:
+        RequestError: one of them cannot be used; the message quotes it.
+    """
+    if preset is not None:
+        one_of("preset", preset, tuple(PRESETS))
+    wanted = None if seeds is None else seed_list(seeds)
+    return Request(
+        activations=activation_list(activations),
+        seeds=wanted,
+        epochs=None if epochs is None else whole_number("epochs", epochs),
+        loss=None if loss is None else listed("loss", loss, choice("loss", LOSSES)),
+        model=listed("model", model, choice("model", MODELS)),
+        optimizer=listed("optimizer", optimizer, choice("optimizer", OPTIMIZERS)),
+        learning_rate=listed(
+            "learning rate", learning_rate, lambda item: positive_number("learning rate", item)
+        ),
+        batch_size=listed("batch size", batch_size, lambda item: whole_number("batch size", item)),
+        limit=None if limit is None else whole_number("limit", limit),
+        initializer=listed("initializer", initializer, choice("initializer", INITIALIZERS)),
+        preset=preset,
+        threads=whole_number("threads", threads, most=1024),
+        deterministic=bool(deterministic),
+        precision=choice("precision", PRECISIONS)(precision),
+        **_tuning(tune_learning_rates, tune_seeds, wanted, preset),
+    )
+
+
+def _tuning(
+    rates: object, tune_seeds: object, seeds: list[int] | None, preset: str | None
+) -> dict[str, list]:
+    """Return the checked learning rates to choose from and the seeds that choose."""
+    if rates is None:
+        if tune_seeds is not None:
+            raise RequestError(
+                f"tune seeds {tune_seeds!r} need learning rates to choose from: give them with"
+                " --tune-learning-rates, 3e-4,1e-3,3e-3 for instance"
+            )
+        return {"tune_learning_rates": [], "tune_seeds": []}
+    if preset is not None and PRESETS[preset].validation == "test":
+        raise RequestError(
+            f"preset {preset!r} validates on the test set, which must not choose learning rates:"
+            " leave out --tune-learning-rates or take another preset"
+        )
+    chosen = rate_list(rates)
+    if len(chosen) < 2:
+        raise RequestError(
+            f"tune learning rates {rates!r} leave no choice: give two or more, separated by commas"
+        )
+    asked = 3 if tune_seeds is None else tune_seeds
+    found = seed_list(asked)
+    if is_count(asked):
+        found = [FIRST_TUNING_SEED + seed for seed in found]
+    both = sorted(set(found) & set(seeds or range(max(p.seeds for p in PRESETS.values()))))
+    if both:
+        raise RequestError(
+            f"seed {both[0]} is among the tune seeds and the seeds: the final runs need seeds that"
+            f" chose nothing; give others, {FIRST_TUNING_SEED} and above for instance"
+        )
+    return {"tune_learning_rates": chosen, "tune_seeds": found}
+
+
+def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list[RunSpec]:
+    """Return one `RunSpec` per combination of settings, activation and seed.
+
+    All activations of one seed come before the next seed, so that a job that is stopped early
+    holds complete comparisons.
+    """
+    return _expanded(wanted, dataset, data_sha256, device)
+
+
+def expand_tuning(wanted: Request, dataset: str, data_sha256: str, device: str) -> list[RunSpec]:
+    """Return the runs that choose each activation's learning rate, none where none is asked for."""
+    if not wanted.tune_learning_rates:
+        return []
+    grid = dataclasses.replace(
+        wanted, learning_rate=wanted.tune_learning_rates, seeds=wanted.tune_seeds
+    )
+    return _expanded(grid, dataset, data_sha256, device)
+
+
+def expand_tuned(
+    wanted: Request,
+    dataset: str,
+    data_sha256: str,
+    device: str,
+    chosen: Callable[[RunSpec], float | None],
+) -> list[RunSpec]:
+    """Return the final runs at each activation's own learning rate.
+
+    `chosen` gives the rate for a run's activation and settings, None where none could be chosen.
+    """
+    one_rate = dataclasses.replace(wanted, learning_rate=wanted.learning_rate[:1])
+    specs = _expanded(one_rate, dataset, data_sha256, device)
+    rates = [(spec, chosen(spec)) for spec in specs]
+    return [dataclasses.replace(spec, learning_rate=rate) for spec, rate in rates if rate]
+
+
+def _expanded(wanted: Request, dataset: str, data_sha256: str, device: str) -> list[RunSpec]:
+    from benchmark.activations.fingerprint import fingerprint
+
+    preset = preset_for(wanted.preset, dataset, device == "GPU")
+    settings = {
+        **{name: getattr(wanted, name) for name in GRID},
+        "loss": wanted.loss or [preset.loss],
+    }
+    return [
+        RunSpec(
+            **dict(zip(GRID, values)),
+            dataset=dataset,
+            activation=name,
+            seed=seed,
+            epochs=wanted.epochs or preset.epochs,
+            limit=wanted.limit,
+            validation=preset.validation,
+            threads=wanted.threads,
+            device=device,
+            deterministic=wanted.deterministic,
+            precision=wanted.precision,
+            data_sha256=data_sha256,
+            activation_sha256=fingerprint(resolve(name)),
+        )
+        for values in itertools.product(*settings.values())
+        for seed in wanted.seeds or range(preset.seeds)
+        for name in wanted.activations
+    ]

@@ -1,0 +1,453 @@
+"""A scheduler and its workers as processes of their own, with folders of their own."""
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from benchmark import api, compare, register_activation
+from benchmark.data import containers, loading
+from benchmark.errors import RequestError
+from benchmark.execution import cluster
+from benchmark.execution.child import Child, ChildLostError, Children, NoLongerWantedError
+from benchmark.results import run
+from benchmark.training.spec import RunSpec
+from tests.data.test_loading import real_data
+from tests.execution.test_comparison import histories, predictions
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"dataset": "digits", "limit": 300, "epochs": 3, "seeds": 1}
+LONG = ["--dataset", "digits", "--activations", "relu,elu,tanh", "--seeds", "2", "--epochs", "60"]
+
+
+HIDDEN = """
+import sys
+class Hidden:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] == "benchmark":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def command_of(process):
+    """Its command line, empty once it has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+class Cluster:
+    """What a user starts by hand: `dask scheduler`, and `dask worker` without any option."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.processes = {}
+
+    def open(self):
+        self.folder.mkdir()
+        self.start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0")
+        self.address = self._file()["address"]
+        for name in ("one", "two"):
+            self.start(name, "worker", self.address)
+
+    def start(self, name, *words, project=True):
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        words += ("--scheduler-file", str(folder / "file.json")) if name == "scheduler" else ()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+        if name == "scheduler" or not project:
+            # A scheduler needs nothing of it.
+            (folder / "sitecustomize.py").write_text(HIDDEN)
+            environment["PYTHONPATH"] = str(folder)
+        if name == "scheduler":
+            words += ("--dashboard-address", "127.0.0.1:0")
+        with open(folder / "log", "wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "dask", *words],
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def _file(self):
+        path = self.folder / "scheduler" / "file.json"
+        for _ in range(300):
+            if path.exists() and path.read_text():
+                return json.loads(path.read_text())
+            time.sleep(0.1)
+        raise TimeoutError((self.folder / "scheduler" / "log").read_text())
+
+    def lose(self, name):
+        """A machine goes: its processes end without a word."""
+        process = self.processes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def children(self):
+        """The processes that do the workers' runs."""
+        found = []
+        for process in self.processes.values():
+            found += psutil.Process(process.pid).children(recursive=True)
+        return [child for child in found if "benchmark.execution.child" in command_of(child)]
+
+    def close(self):
+        for name in list(self.processes):
+            self.lose(name)
+
+
+@pytest.fixture
+def workers(tmp_path):
+    started = Cluster(tmp_path / "cluster")
+    try:
+        started.open()
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """The long comparison on this machine alone."""
+    output = tmp_path_factory.mktemp("local")
+    done = subprocess.run(command(output), capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def wait_until(true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def command(output, *words):
+    return [sys.executable, "-m", "benchmark", "compare", *LONG, "--output", str(output), *words]
+
+
+def started(output, address):
+    """Start the long comparison on the cluster and wait until epochs are done there."""
+    process = subprocess.Popen(
+        command(output, "--scheduler", address),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background may have been told to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    for line in process.stdout:
+        if ": epoch " in line:
+            return process
+    raise AssertionError(process.stderr.read())
+
+
+@pytest.mark.slow
+def test_a_lost_worker_costs_a_retry_and_no_bit(workers, local, tmp_path):
+    process = started(tmp_path / "out", workers.address)
+    wait_until(lambda: len(workers.children()) == 4)
+    workers.lose("one")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert histories(tmp_path / "out") == histories(local)
+    assert predictions(tmp_path / "out") == predictions(local)
+    runs = pd.read_csv(tmp_path / "out" / "runs.csv")
+    assert runs["status"].tolist() == ["complete"] * 6
+    # Four runs were under way, two of them there: what came back is of one attempt each.
+    begun = [
+        path.read_text().count(" run digits-") for path in (tmp_path / "out").glob("**/log.txt")
+    ]
+    assert begun == [1] * 6
+    # Nothing was left behind by those that are still there.
+    wait_until(lambda: not list((workers.folder / "two").glob("**/runs")))
+
+
+@pytest.mark.slow
+def test_a_lost_scheduler_costs_nothing_that_was_recorded(workers, local, tmp_path):
+    process = started(tmp_path / "out", workers.address)
+    wait_until(lambda: len(list((tmp_path / "out").glob("runs/*/run.json"))) >= 2)
+    workers.lose("scheduler")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "connection to the scheduler broke" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("runs/*/run.json")}
+    assert 2 <= len(kept) < 6
+    # Here, or on the cluster when it is back: the same command goes on.
+    again = subprocess.run(
+        command(tmp_path / "out"), cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert histories(tmp_path / "out") == histories(local)
+
+
+@pytest.mark.slow
+def test_activations_travel(workers, tmp_path):
+    """An activation from a file that lies only here."""
+    (tmp_path / "plugin.py").write_text(
+        "from benchmark import register_activation\nimport tensorflow as tf\nSLOPE = 0.3\n"
+        "@register_activation\ndef steep(x):\n    return tf.maximum(x, SLOPE * x)\n"
+    )
+    words = ["--dataset", "digits", "--activations", "steep", "--epochs", "2", "--seeds", "1"]
+    outputs = [tmp_path / "here", tmp_path / "there"]
+    for output, more in zip(outputs, ([], ["--scheduler", workers.address])):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "benchmark", "compare", *words, *more),
+                *("--plugin", str(tmp_path / "plugin.py"), "--output", str(output)),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+    assert histories(outputs[0]) == histories(outputs[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(real_data() is None, reason="needs mnist.npz in BENCHMARK_TEST_DATA")
+def test_data_travel(workers, tmp_path, monkeypatch):
+    """Data that lie only here: the workers look for none."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mnist.npz").symlink_to(real_data() / "mnist.npz")
+    settings = {"dataset": "mnist", "data_dir": tmp_path / "data", "limit": 200, "epochs": 1}
+    compare(["relu"], seeds=1, jobs=1, output=tmp_path / "here", **settings)
+    there = tmp_path / "there"
+    compare(["relu"], seeds=1, scheduler=workers.address, output=there, **settings)
+    assert histories(there) == histories(tmp_path / "here")
+    assert predictions(there) == predictions(tmp_path / "here")
+    # Cleared up after the job.
+    wait_until(lambda: not list(workers.folder.glob("*/**/*.npz")))
+
+
+@pytest.mark.slow
+def test_runs_stop_when_nobody_wants_them_any_more(workers, tmp_path):
+    process = started(tmp_path / "out", workers.address)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "Finished runs are kept" in errors
+    wait_until(lambda: not workers.children())
+    # Nor is anything left in their folders.
+    wait_until(lambda: not list(workers.folder.glob("*/**/runs")))
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_project_is_named(workers, tmp_path):
+    workers.start("three", "worker", workers.address, "--no-nanny", project=False)
+    wait_until(lambda: "Registered to" in (workers.folder / "three" / "log").read_text())
+    with pytest.raises(RequestError, match="worker tcp://.* lacks this project: install it there"):
+        compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+
+
+@pytest.mark.slow
+def test_activations_that_end_their_process_are_refused(workers, tmp_path):
+    @register_activation
+    def fatal(x):
+        os._exit(3)
+
+    with pytest.raises(RequestError, match="check of your activations failed: one of them ends"):
+        compare(["fatal"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+
+
+@pytest.mark.slow
+def test_workers_may_come_later(workers, tmp_path, capfd):
+    for name in ("one", "two"):
+        workers.lose(name)
+    later = threading.Timer(5, workers.start, ["three", "worker", workers.address])
+    later.start()
+    results = compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+    assert results.runs["status"].tolist() == ["complete"]
+    assert "no workers yet" in capfd.readouterr().out
+
+
+def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    for address in ("tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1:no", ""):
+        with pytest.raises(RequestError, match=r"scheduler '.*' cannot be reached"):
+            compare(["relu"], scheduler=address, output=tmp_path / "out", **SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_never_answers_is_no_scheduler(tmp_path, monkeypatch):
+    """Another server at that port, the scheduler's own web page for instance."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(RequestError, match="cannot be reached"):
+            compare(["relu"], scheduler=address, output=tmp_path / "out", **SMALL)
+
+
+def test_jobs_are_the_clusters_own(tmp_path):
+    with pytest.raises(RequestError, match="jobs 2 cannot be used with a scheduler"):
+        compare(["relu"], scheduler="tcp://127.0.0.1:9", jobs=2, output=tmp_path, **SMALL)
+
+
+def test_packed_data_are_the_same_data(tmp_path):
+    draw = np.random.default_rng(0)
+    images, labels = draw.integers(0, 256, (50, 28, 28, 1), np.uint8), np.arange(50) % 10
+    data = loading.Dataset(
+        "mnist", "here", "a file", "", images, labels.astype(np.uint8), *(images, labels), 255.0, 10
+    )
+    (tmp_path / "x.npz").write_bytes(cluster.packed(data))
+    # What is an .npz file already travels as it is.
+    file = dataclasses.replace(data, path=str(tmp_path / "x.npz"))
+    assert cluster.packed(file) == (tmp_path / "x.npz").read_bytes()
+    arrays, _ = containers.read_npz(str(tmp_path / "x.npz"))
+    assert np.array_equal(arrays["x_train"], images[..., 0])
+    assert np.array_equal(arrays["y_test"], labels)
+    # What comes inside a package is there on each machine.
+    assert cluster.packed(loading.load(loading.locate("digits"))) == b""
+
+
+def test_files_of_a_run_travel(tmp_path):
+    compare(["relu"], output=tmp_path / "a", jobs=1, **SMALL)
+    (folder,) = (tmp_path / "a" / "runs").glob("*")
+    files = run.RunFolder(folder).files()
+    assert set(files) == {"run.json", "history.csv", "predictions.csv", "log.txt"}
+    there = run.RunFolder(tmp_path / "b" / "runs" / folder.name)
+    there.path.mkdir(parents=True)
+    (there.path / "checkpoint").write_bytes(b"of an earlier attempt here")
+    there.receive({**files, "../../stray": b"no"})
+    assert there.done() == run.RunFolder(folder).done()
+    assert {path.name for path in there.path.iterdir()} == {*files, ".lock"}
+    assert not list(tmp_path.glob("**/stray"))
+
+
+def echo(value, report):
+    report({"half": value / 2})
+    return value
+
+
+def sleep(report):
+    time.sleep(60)
+
+
+def end(report):
+    print("out of memory, say", file=sys.stderr)
+    os._exit(9)
+
+
+def wrong(report):
+    raise ValueError("no such thing")
+
+
+class PickyError(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def picky(report):
+    raise PickyError(1, 2)
+
+
+@pytest.fixture
+def one():
+    kept = Child({"BENCHMARK_TEST": "1"})
+    yield kept
+    kept.kill()
+
+
+def test_child_answers_and_reports(one):
+    heard = []
+    assert one.ask(echo, 3, heard=heard.append) == 3
+    assert heard == [{"half": 1.5}]
+    with pytest.raises(ValueError, match="no such thing"):
+        one.ask(wrong)
+    # Pickle cannot make this one anew.
+    with pytest.raises(RuntimeError, match="PickyError: 1 and 2"):
+        one.ask(picky)
+    assert one.ask(echo, 4) == 4
+
+
+def test_child_that_ends_is_noticed(one):
+    with pytest.raises(ChildLostError, match="exit code 9: out of memory, say"):
+        one.ask(end)
+    assert not one.alive
+
+
+def test_child_whose_answer_nobody_wants_is_ended(one):
+    begun = time.monotonic()
+    with pytest.raises(NoLongerWantedError):
+        # It reports nothing either.
+        one.ask(sleep, wanted=lambda: False)
+    assert not one.alive
+    assert time.monotonic() - begun < 30
+
+
+def test_child_runs_the_code_of_its_worker(tmp_path, monkeypatch):
+    for name in ("benchmark.py", "queue.py"):
+        (tmp_path / name).write_text("raise SystemExit('taken from the wrong place')")
+    monkeypatch.chdir(tmp_path)
+    started = Child({})
+    assert started.ask(echo, 3) == 3
+    started.kill()
+
+
+def test_children_are_kept_for_the_same_settings_and_never_shared():
+    children = Children()
+    with children.one("a", {}) as first, children.one("a", {}) as second:
+        assert first is not second
+        assert first.ask(echo, 1) == second.ask(echo, 1) == 1
+    with children.one("a", {}) as third, children.one("b", {}) as other:
+        assert third in (first, second)
+        assert other not in (first, second)
+    with pytest.raises(ValueError, match="no such"), children.one("b", {}) as failed:
+        failed.ask(wrong)
+    assert not failed.alive
+    children.end_idle()
+    assert not first.alive
+    assert not second.alive
+
+
+def test_a_gpu_run_asks_for_a_gpu(monkeypatch):
+    asked = []
+
+    class Client:
+        def submit(self, *arguments, **options):
+            asked.append(options)
+
+    made = cluster.Cluster.__new__(cluster.Cluster)
+    made._client, made._job = Client(), "job"
+    located = loading.locate("digits")
+    for device in ("CPU", "GPU"):
+        spec = RunSpec("digits", "relu", 0, device=device)
+        task = cluster.Task(spec, located, "", b"", {}, False)
+        made._start(task, 5)
+    assert "resources" not in asked[0]
+    assert asked[1]["resources"] == {"GPU": 1}
+    assert [options["priority"] for options in asked] == [-5, -5]
+
+
+def test_a_gpu_run_without_gpu_fails_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "_prepared", gpu_everywhere(api._prepared))
+    results = compare(["relu"], output=tmp_path, jobs=1, **SMALL)
+    assert results.runs["status"].tolist() == ["failed"]
+    assert "no GPU on this machine" in results.runs["error"][0]
+
+
+def gpu_everywhere(prepared):
+    def changed(*arguments):
+        job = prepared(*arguments)
+        specs = [dataclasses.replace(spec, device="GPU") for spec in job.specs]
+        return job._replace(specs=specs)
+
+    return changed

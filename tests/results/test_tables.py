@@ -1,0 +1,93 @@
+"""From recorded runs to tables: what is read, kept and left out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.data.loading import Dataset
+from benchmark.errors import RequestError
+from benchmark.results import tables
+from benchmark.results.folder import Store
+from benchmark.training.loop import Outcome
+from benchmark.training.spec import RunSpec
+
+LABELS = np.arange(8) % 4
+
+
+def record(store, name, seed, wrong):
+    """Record a run that misclassifies the first `wrong` of eight images."""
+    spec = RunSpec("digits", name, seed, epochs=1, data_sha256="d1")
+    predicted = np.where(np.arange(8) < wrong, (LABELS + 1) % 4, LABELS)
+    rows = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}]
+    rows[0]["seconds"] = 0.5
+    test = {"test_loss": 0.5, "test_accuracy": 1 - wrong / 8}
+    made = Outcome("complete", rows, test, predicted, np.full(8, 0.9), 42)
+    store.folder(spec.run).path.mkdir(parents=True)
+    store.folder(spec.run).finish(spec, made, LABELS, {})
+    return spec
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path)
+    made.prepare()
+    specs = [record(made, name, seed, 1 + seed) for name in ("elu", "relu") for seed in (0, 1)]
+    specs += [record(made, "selu", 0, 3), record(made, "tanh", 0, 4)]
+    made.write_tables({spec.run: spec for spec in specs})
+    return made
+
+
+def derived(store, **more):
+    return tables.derive(store, *store.tables(), **more)
+
+
+def test_single_pairs_are_judged_by_the_images(store):
+    found = derived(store)["comparisons"].query("metric == 'test_accuracy'")
+    found = found.set_index("activation")
+    # Image 0 is misclassified by all; of selu's run 1 and 2 beside it.
+    assert found.loc["selu", ["only_activation_right", "only_baseline_right"]].tolist() == [0, 2]
+    assert found.loc["selu", "mcnemar_p"] == 0.5
+    assert np.isnan(found.loc["elu", "mcnemar_p"])
+
+
+def test_test_set_is_told_by_a_run_that_has_predictions(store):
+    _, runs = store.tables()
+    assert (runs["test_images"] == 8).all()
+    assert (runs["majority_share"] == 0.25).all()
+    (store.folder(runs["run"][0]).path / "predictions.csv").unlink()
+    store.write_tables(store.recorded())
+    assert (store.tables()[1]["test_images"] == 8).all()
+
+
+def test_baseline(store):
+    def baseline(**more):
+        made = derived(store, **more)
+        tables.write(store, made)
+        return set(made["comparisons"]["baseline"])
+
+    assert baseline() == {"relu"}
+    assert baseline(baseline="elu") == {"elu"}
+    # That of the last tables.
+    assert baseline() == {"elu"}
+    with pytest.raises(RequestError, match="'mish' is not among .*: give one of elu"):
+        baseline(baseline="mish")
+
+
+def test_pixels_are_kept_by_dataset(store):
+    images = np.arange(8 * 4, dtype=np.uint8).reshape(8, 2, 2, 1)
+    data = Dataset("digits", "made up", "", "d1", images, LABELS, images, LABELS, 16.0, 4)
+    made = derived(store, data=data)
+    shown = made["misclassified"].set_index("index")
+    assert set(shown.loc[1, "pixels"]) == {"4 5 6 7"}
+    tables.write(store, made)
+    again = derived(store)["misclassified"]
+    assert again["pixels"].tolist() == made["misclassified"]["pixels"].tolist()
+    kept = pd.read_csv(store.path / "misclassified.csv").assign(dataset="letters")
+    store.write_table("misclassified.csv", kept)
+    assert derived(store)["misclassified"]["pixels"].isna().all()
+
+
+def test_tuning_table_of_an_earlier_command_goes(store):
+    store.write_text("tuning.csv", "activation\nrelu\n")
+    tables.write(store, derived(store))
+    assert not (store.path / "tuning.csv").exists()
