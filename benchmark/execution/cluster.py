@@ -132,6 +132,7 @@ class Cluster(workers.DaskWorkers):
     def _forget(self) -> None:
         # Where the scheduler or a worker is gone there may be nothing left to clear up.
         with contextlib.suppress(Exception):
+            assert self._client.scheduler
             unregister = self._client.scheduler.unregister_worker_plugin
             self._client.sync(unregister, name=self._topic, callback_timeout=FORGET_SECONDS)
 
@@ -160,7 +161,9 @@ class Cluster(workers.DaskWorkers):
 
         try:
             with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
-                there = task.moved(folder, worker.plugins[topic].path)
+                delivery = worker.plugins[topic]
+                assert isinstance(delivery, Delivery)
+                there = task.moved(folder, delivery.path)
                 record = there.execute(report)
                 files = there.folder.files()
         except OSError as error:
@@ -176,6 +179,7 @@ class Cluster(workers.DaskWorkers):
             raise RuntimeError(
                 "its worker has another version of this project: install the same one"
             )
+        assert isinstance(task, TrainingRun)
         task.folder.receive(files)
         return record
 

@@ -3,11 +3,10 @@
 import contextlib
 import errno
 import functools
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TextIO
 
 from benchmark.activations import plugins
 from benchmark.data import loading
@@ -130,7 +129,7 @@ def _worker_number() -> int:
 
 
 @contextlib.contextmanager
-def output_into(path: str | os.PathLike[str]) -> Iterator[io.TextIOBase]:
+def output_into(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Send what this process prints, C libraries included, to the end of a file."""
     with open(path, "a", buffering=1, encoding="utf-8") as log:
         sys.stdout.flush()

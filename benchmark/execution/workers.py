@@ -139,7 +139,7 @@ class DaskWorkers(Workers):
         def submit_next() -> None:
             for rank, task in itertools.islice(waiting, 1):
                 future = self._start(task, rank)
-                submitted[future.key] = (task, future)
+                submitted[str(future.key)] = (task, future)
                 future.add_done_callback(arrivals.put)
 
         for _ in range(self._ahead or len(tasks)):
@@ -153,7 +153,7 @@ class DaskWorkers(Workers):
             if isinstance(arrival, dict):
                 report(arrival)
                 continue
-            task, future = submitted.pop(arrival.key)
+            task, future = submitted.pop(str(arrival.key))
             if future.cancelled():
                 raise SchedulerLostError(_SCHEDULER_LOST)
             submit_next()
@@ -173,8 +173,8 @@ class DaskWorkers(Workers):
     def _start(self, task: Task, rank: int) -> "Future":
         """Submit a task, to begin the earlier the lower its rank."""
         key = f"{self._topic}-{task.name}"
-        options = {"settings": task.settings, "key": key, "priority": -rank}
-        return self._submit(self._execute, task, self._topic, **options)
+        call = (self._execute, task, self._topic)
+        return self._submit(*call, settings=task.settings, key=key, priority=-rank)
 
     def _submit(
         self, function: Callable[..., Any], *arguments: Any, settings: Settings, **options: Any
@@ -182,7 +182,7 @@ class DaskWorkers(Workers):
         return self._client.submit(function, *arguments, pure=False, **options)
 
     # What a worker calls with the task and the topic of its events; its answer is for `_arrived`.
-    _execute: Callable[[Task, str], Any]
+    _execute: Callable[..., Any]
 
     @abc.abstractmethod
     def _arrived(self, task: Task, answer: Any) -> Record:
