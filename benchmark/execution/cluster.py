@@ -116,11 +116,10 @@ class Cluster(workers.DaskWorkers):
             self._stack.callback(self._forget)
             self._client.register_plugin(Delivery(self._topic, packed(data)), name=self._topic)
         except Exception as error:
-            lacking = isinstance(error, ImportError) and "benchmark" in str(error)
-            advice = ": install this project there, in the same version as here" if lacking else ""
-            raise RequestError(
-                f"a worker of {self._address} cannot be used: {tasks.error_line(error)}{advice}"
-            ) from error
+            reason = tasks.error_line(error)
+            if "ModuleNotFoundError" in reason:
+                reason += ": install this project there, in the same version as here"
+            raise RequestError(f"a worker of {self._address} cannot be used: {reason}") from error
         self._delivered = True
 
     def _restart_others(self, settings: Settings) -> None:
