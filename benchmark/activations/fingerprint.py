@@ -47,7 +47,7 @@ def _described(value: Any, home: set[str], seen: set[int]) -> Any:
     kind = value if isinstance(value, (type, types.FunctionType)) else type(value)
     if kind.__module__ not in home:
         name = getattr(value, "__qualname__", getattr(value, "__name__", ""))
-        return (kind.__module__, kind.__qualname__, name)
+        return (_package(kind.__module__), kind.__qualname__, name)
     if isinstance(value, types.FunctionType):
         return _described_function(value, home, seen)
     inside = {} if isinstance(value, type) else vars(value)
@@ -72,9 +72,29 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*(_names(constant) for constant in inner))
 
 
-def _source(made: Any) -> str:
+def _package(module: str) -> str:
+    """Return the name of a module; of this project's, the package: its files may be moved."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "benchmark" else module
+
+
+def _source(value: Any) -> str:
     try:
-        return inspect.getsource(made)
+        return inspect.getsource(value)
     except (OSError, TypeError):
-        code = getattr(made, "__code__", None)
-        return repr((code.co_code, code.co_names)) if code else made.__qualname__
+        code = getattr(value, "__code__", None)
+        return repr(_described_code(code)) if code else value.__qualname__
+
+
+def _described_code(code: types.CodeType) -> Any:
+    """Return what decides a function that has no source: instructions, names and constants."""
+    constants = [
+        _described_code(constant)
+        if isinstance(constant, types.CodeType)
+        # The order of a set differs between processes.
+        else sorted(map(repr, constant))
+        if isinstance(constant, frozenset)
+        else repr(constant)
+        for constant in code.co_consts
+    ]
+    return (code.co_code, code.co_names, constants)
