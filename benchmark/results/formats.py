@@ -1,40 +1,33 @@
 """How files are written: CSV cells, whole or not at all, records sealed with a hash."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
-_to_be_quoted = re.compile('[,"\r\n]').search
+class _Lines(list[str]):
+    """What `csv.writer` writes to, a line at a time."""
 
-
-def cell(value: Any) -> str:
-    """Return a CSV cell: empty for None, else the shortest text that reads back exactly."""
-    if value is None:
-        return ""
-    # In NumPy's own text a float32 is as short as a float32 needs.
-    if isinstance(value, np.floating):
-        return str(value)
-    if isinstance(value, float):
-        return repr(value)
-    text = str(value)
-    if _to_be_quoted(text):
-        return '"' + text.replace('"', '""') + '"'
-    return text
+    write = list.append
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
-    """Return the CSV text of the rows, with a header; missing keys are empty cells."""
+    """Return the CSV text of the rows, with a header; missing keys and None are empty cells.
+
+    Floats are in the shortest form that reads back exactly; a float32 as short as it needs.
+    """
     columns = list(columns)
-    lines = [",".join(columns)]
-    lines += [",".join(cell(row.get(column)) for column in columns) for row in rows]
-    return "\n".join(lines) + "\n"
+    lines = _Lines()
+    # Before Python 3.13, a carriage return is quoted only if it is part of the line terminator.
+    writer = csv.writer(lines, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([row.get(column) for column in columns] for row in rows)
+    return "".join(line[:-2] + "\n" for line in lines)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
