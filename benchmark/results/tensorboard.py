@@ -4,7 +4,7 @@ import calendar
 import contextlib
 import io
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from benchmark.results.formats import write_atomic
 from benchmark.results.schema import DONE, SETTINGS
 
 FOLDER = "tensorboard"
-# TensorBoard wants "tfevents" in it. One name: written again, a file replaces itself.
+# TensorBoard looks for "tfevents". A fixed name, so that a new file replaces the last one.
 _FILE = "events.out.tfevents.benchmark"
 _PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy")
 _AT_THE_END = ("test_loss", "test_accuracy")
@@ -28,7 +28,7 @@ _HYPERPARAMETERS = (
 
 
 def check() -> None:
-    """See that TensorBoard's file format is at hand; it is an optional dependency.
+    """Check that TensorBoard, an optional dependency, is installed.
 
     Raises:
         RequestError: it is not; the message says how to install it.
@@ -44,7 +44,7 @@ def check() -> None:
 
 
 def write(store: Store, runs: pd.DataFrame, history: pd.DataFrame) -> Path:
-    """Write one event file per run that has epochs, in place of those of before.
+    """Write one event file per run that has epochs, and remove those of other runs.
 
     Scalars are `loss`, `accuracy`, `val_loss` and `val_accuracy` of each epoch, at its number as
     the step, and `test_loss` and `test_accuracy` at the last one's; hyperparameters are the run's
@@ -73,7 +73,7 @@ def write(store: Store, runs: pd.DataFrame, history: pd.DataFrame) -> Path:
     for path in folder.glob(f"*/{_FILE}"):
         if path.parent.name not in epochs:
             path.unlink()
-            # Whatever else is there is not of here.
+            # A folder with files of another origin stays.
             with contextlib.suppress(OSError):
                 path.parent.rmdir()
     return folder
@@ -100,7 +100,7 @@ def _content(events: Iterable[dict[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-def _events(row: dict[str, Any], epochs: pd.DataFrame, ended: float) -> Iterator[dict[str, Any]]:
+def _events(row: Mapping[Any, Any], epochs: pd.DataFrame, ended: float) -> Iterator[dict[str, Any]]:
     """Yield the events of a run, in the order of their times."""
     times = ended - epochs["seconds"].sum() + epochs["seconds"].cumsum()
     started = times.iloc[0] - epochs["seconds"].iloc[0]
@@ -122,7 +122,7 @@ def _scalars(values: dict[str, float]) -> dict[str, Any]:
     return {"value": [{"tag": tag, "simple_value": value} for tag, value in values.items()]}
 
 
-def _session_start(row: dict[str, Any], started: float) -> dict[str, Any]:
+def _session_start(row: Mapping[Any, Any], started: float) -> dict[str, Any]:
     from tensorboard.plugins.hparams import metadata
 
     settings = {name: row[name] for name in _HYPERPARAMETERS}
