@@ -25,7 +25,7 @@ def fingerprint(entry: Activation) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _described(value: Any, home: set[str], seen: set[int]) -> Any:
+def _described(value: Any, home: set[str | None], seen: set[int]) -> Any:
     """Return what can be written down of a value: the same for equal ones in any process."""
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
         return repr(value)
@@ -54,7 +54,7 @@ def _described(value: Any, home: set[str], seen: set[int]) -> Any:
     return (_source(kind), _described(inside, home, seen))
 
 
-def _described_function(function: types.FunctionType, home: set[str], seen: set[int]) -> Any:
+def _described_function(function: types.FunctionType, home: set[str | None], seen: set[int]) -> Any:
     names = _names(function.__code__)
     reached = {name: function.__globals__[name] for name in names & set(function.__globals__)}
     # Of a module, what is asked of it by name: not by its dictionary, which may be filled lazily.

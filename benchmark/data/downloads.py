@@ -53,9 +53,9 @@ def fetch(files: Sequence[Download], folder: str, label: str) -> None:
         _check_connection()
         for file in missing:
             _fetch(file, folder)
-    except requests.HTTPError as error:
-        raise DownloadError(f"the server answered {error.response.status_code}") from error
     except requests.RequestException as error:
+        if error.response is not None:
+            raise DownloadError(f"the server answered {error.response.status_code}") from error
         # Its text runs over several hundred characters; its type says what went wrong.
         raise DownloadError(f"the connection failed: {type(error).__name__}") from error
     except ValueError as error:
