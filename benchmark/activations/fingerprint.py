@@ -14,7 +14,7 @@ from benchmark.activations import Activation
 def fingerprint(entry: Activation) -> str:
     """Return a hash of what decides a user's activation; empty for the catalogue's own.
 
-    It covers the file and its neighbours, and what the function reaches: its source, defaults,
+    It covers the file, the modules beside it, and what the function reaches: its source, defaults,
     closure, and the functions and values of its own module, as they are at this moment.
     """
     if not entry.is_user:
@@ -78,12 +78,12 @@ def _package(module: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "benchmark" else module
 
 
-def _source(value: Any) -> str:
+def _source(function: types.FunctionType | type) -> str:
     try:
-        return inspect.getsource(value)
+        return inspect.getsource(function)
     except (OSError, TypeError):
-        code = getattr(value, "__code__", None)
-        return repr(_described_code(code)) if code else value.__qualname__
+        code = getattr(function, "__code__", None)
+        return repr(_described_code(code)) if code else function.__qualname__
 
 
 def _described_code(code: types.CodeType) -> Any:

@@ -13,8 +13,8 @@ from benchmark.errors import one_line
 
 # Where Keras publishes its datasets.
 DOWNLOAD_ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-# A download from which nothing is heard for so long is given up, whatever it is that hangs: the
-# name lookup, the connection or the transfer. `auto` has promised to cost at most 15 seconds.
+# A download that is silent for so long is given up, whether the name lookup, the connection or
+# the transfer hangs. `auto` has promised to cost at most 15 seconds.
 SILENCE_SECONDS = 10.0
 
 
@@ -32,10 +32,10 @@ class DownloadError(Exception):
 
 
 def fetch(files: Sequence[Download], folder: str, label: str) -> None:
-    """Download into a folder what of these files is missing from it or damaged.
+    """Download those of these files that are missing from a folder or damaged in it.
 
-    A file gets its name only when it is whole and verified. What is downloaded, under the name
-    `label`, is said on stderr, with a progress bar if that is a terminal.
+    A file gets its name only when it is whole and verified. A line on stderr says what is
+    downloaded, by the name `label`; on a terminal there is a progress bar per file.
 
     Raises:
         DownloadError: if a file cannot be had or the folder cannot be written.
