@@ -12,6 +12,7 @@ from benchmark.errors import RequestError, unknown
 from benchmark.execution.progress import Display, Work, duration, say, screen
 from benchmark.experiments.runner import run_experiments, show_claims
 from benchmark.formatting import counted, listing, mean_and_deviation, plain
+from benchmark.plotting.palette import check_style
 from benchmark.results.folder import Store
 from benchmark.results.schema import DONE, spec_columns
 from benchmark.training.options import whole_number
@@ -24,7 +25,7 @@ from benchmark.training.request import (
     expand_tuning,
     request,
 )
-from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec, check_style, multiply_adds
+from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec, multiply_adds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.activations.types import Layer, Tensor
-from benchmark.errors import RequestError, unknown
+from benchmark.errors import RequestError, one_of, unknown
 
 GLOROT, HE, LECUN = "glorot_uniform", "he_normal", "lecun_normal"
 DROPOUT, ALPHA_DROPOUT = "dropout", "alpha_dropout"
@@ -165,10 +165,8 @@ def register_activation(
             raise RequestError(f"register_activation needs a function, not {make!r}")
         key = _free_name(chosen_name or str(getattr(make, "__name__", "")))
         for value in (initializer, recommended):
-            if value not in (GLOROT, HE, LECUN):
-                raise unknown("initializer", value, (GLOROT, HE, LECUN))
-        if dropout not in (DROPOUT, ALPHA_DROPOUT):
-            raise unknown("dropout", dropout, (DROPOUT, ALPHA_DROPOUT))
+            one_of("initializer", value, (GLOROT, HE, LECUN))
+        one_of("dropout", dropout, (DROPOUT, ALPHA_DROPOUT))
         earlier = _user.get(key)
         _user[key] = Activation(
             name=key,

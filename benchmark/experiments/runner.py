@@ -11,10 +11,10 @@ from benchmark.experiments import catalogue as catalogue_experiments
 from benchmark.experiments import measurement
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART
 from benchmark.formatting import counted
+from benchmark.plotting.palette import check_style
 from benchmark.results.folder import Store
 from benchmark.training.options import whole_number
 from benchmark.training.request import DEFAULT_OUTPUT
-from benchmark.training.spec import check_style
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

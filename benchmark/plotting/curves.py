@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmark.errors import one_of
 from benchmark.formatting import listing
 from benchmark.plotting.curve_data import (
     SIDES,
@@ -22,10 +23,10 @@ from benchmark.plotting.curve_data import (
     views_of,
 )
 from benchmark.plotting.palette import PALETTE, LineStyle, line_styles_of
-from benchmark.plotting.style import WIDTH, figure_style, group_id, one_of, per_cent, say, span
+from benchmark.plotting.style import WIDTH, figure_style, group_id, per_cent, say, span
 
 _ROW_HEIGHT, _LEGEND_ENTRY = 2.3, 0.16  # inches
-METRICS = ("accuracy", "loss")
+CURVE_METRICS = ("accuracy", "loss")
 
 
 def curves_figure(
@@ -54,7 +55,7 @@ def curves_figure(
         ValueError: for another metric or style, for a frame without rows, and for one with
             several rows for an activation and epoch (more than one setting).
     """
-    one_of("metric", metric, METRICS)
+    one_of("metric", metric, CURVE_METRICS)
     if curves.empty:
         raise ValueError("no curves to draw: the frame has no rows")
     if curves.duplicated(["activation", "epoch"]).any():
