@@ -14,7 +14,7 @@ from benchmark.activations import Activation
 def fingerprint(entry: Activation) -> str:
     """Return a hash of what decides a user's activation; empty for the catalogue's own.
 
-    It covers the file, the modules beside it, and what the function reaches: its source, defaults,
+    It covers the file and its neighbours, and what the function reaches: its source, defaults,
     closure, and the functions and values of its own module, as they are at this moment.
     """
     if not entry.is_user:
@@ -25,7 +25,7 @@ def fingerprint(entry: Activation) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _described(value: Any, home: set[str | None], seen: set[int]) -> Any:
+def _described(value: Any, home: set[str], seen: set[int]) -> Any:
     """Return what can be written down of a value: the same for equal ones in any process."""
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
         return repr(value)
@@ -54,7 +54,7 @@ def _described(value: Any, home: set[str | None], seen: set[int]) -> Any:
     return (_source(kind), _described(inside, home, seen))
 
 
-def _described_function(function: types.FunctionType, home: set[str | None], seen: set[int]) -> Any:
+def _described_function(function: types.FunctionType, home: set[str], seen: set[int]) -> Any:
     names = _names(function.__code__)
     reached = {name: function.__globals__[name] for name in names & set(function.__globals__)}
     # Of a module, what is asked of it by name: not by its dictionary, which may be filled lazily.
@@ -72,9 +72,9 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*(_names(constant) for constant in inner))
 
 
-def _source(function: types.FunctionType | type) -> str:
+def _source(made: Any) -> str:
     try:
-        return inspect.getsource(function)
+        return inspect.getsource(made)
     except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        return repr((code.co_code, code.co_names)) if code else function.__qualname__
+        code = getattr(made, "__code__", None)
+        return repr((code.co_code, code.co_names)) if code else made.__qualname__

@@ -13,8 +13,8 @@ from benchmark.errors import one_line
 
 # Where Keras publishes its datasets.
 DOWNLOAD_ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-# A download that is silent for so long is given up, whether the name lookup, the connection or
-# the transfer hangs. `auto` has promised to cost at most 15 seconds.
+# A download from which nothing is heard for so long is given up, whatever it is that hangs: the
+# name lookup, the connection or the transfer. `auto` has promised to cost at most 15 seconds.
 SILENCE_SECONDS = 10.0
 
 
@@ -32,10 +32,10 @@ class DownloadError(Exception):
 
 
 def fetch(files: Sequence[Download], folder: str, label: str) -> None:
-    """Download those of these files that are missing from a folder or damaged in it.
+    """Download into a folder what of these files is missing from it or damaged.
 
     Each file comes into the folder whole and verified; an interrupted one goes with its temporary
-    folder, which is never read. `label` names the data in the progress display.
+    folder, in which nothing is ever looked for. `label` names the data in the progress display.
 
     Raises:
         DownloadError: if a file cannot be had or the folder cannot be written.
@@ -65,7 +65,7 @@ class _Transfer:
     To pooch it is the progress bar, and so it learns how far the download is.
     """
 
-    def __init__(self, file: Download, folder: str) -> None:
+    def __init__(self, file: Download, folder: str):
         self.file = file
         self.folder = folder
         self.total = 0
@@ -119,7 +119,7 @@ def _is_cached(file: Download, folder: str) -> bool:
 
 
 def _fetch(file: Download, folder: str, show: Callable[[int], None]) -> None:
-    """Download one file into a folder; `show` gets the number of new bytes as they come."""
+    """Download one file into a folder, telling `show` of every further so many bytes."""
     transfer = _Transfer(file, folder)
     threading.Thread(target=transfer.run, daemon=True).start()
     shown = 0
@@ -141,7 +141,7 @@ def _fetch(file: Download, folder: str, show: Callable[[int], None]) -> None:
 def _reason(error: Exception) -> str:
     import requests
 
-    if isinstance(error, requests.HTTPError) and error.response is not None:
+    if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code}"
     if isinstance(error, requests.RequestException):
         # Its text runs over several hundred characters; its type says what went wrong.

@@ -61,13 +61,13 @@ def group_id(name: str) -> str:
     return f"activation:{name}"
 
 
-def per_cent(value: float, position: int) -> str:
-    """Return a share as a percent axis has it, without the sign."""
+def per_cent(value: float, position: float) -> str:
+    """Return a share as a tick of an axis in percent has it, without the sign."""
     return f"{100 * value:.6g}".replace("-", "−")
 
 
 def span(counts: Iterable[float]) -> str:
-    """Return "3", or "2 to 5" where counts differ; of none it is ""."""
+    """Return "3", or "2 to 5" where counts differ; "" without any."""
     whole = sorted({int(count) for count in counts})
     return " to ".join(str(count) for count in dict.fromkeys([*whole[:1], *whole[-1:]]))
 

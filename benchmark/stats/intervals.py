@@ -141,7 +141,7 @@ def _studentized(standard: np.ndarray, level: float) -> tuple[np.ndarray, np.nda
     """Return the quantiles of the bootstrapped t of samples (m, n) with mean 0 and deviation 1."""
     n = standard.shape[1]
     shares = _resamples(n)
-    # No `@`: its result depends on the number of threads, which also compete with each other.
+    # No `@`: its result depends on the number of threads, which also get in each other's way.
     mean, square = (np.einsum("mn,nr->mr", power, shares) for power in (standard, standard**2))
     variance = (square - mean**2) * n / (n - 1)
     flat = variance <= _NOISE
