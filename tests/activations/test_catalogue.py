@@ -508,13 +508,6 @@ def test_plugin_that_cannot_be_used(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_plugin_that_is_not_a_python_file(tmp_path):
-    path = tmp_path / "mine.txt"
-    path.write_text("x = 1")
-    with pytest.raises(RequestError, match=r"not a Python file: its name must end in \.py"):
-        plugins.load_plugin(path)
-
-
 def test_plugin_that_is_not_there(tmp_path):
     with pytest.raises(RequestError, match="cannot be read"):
         plugins.load_plugin(tmp_path / "missing.py")
