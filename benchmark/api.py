@@ -1,39 +1,22 @@
-"""The same from Python: `compare`, `load_results`, `register_activation`."""
+"""What Python users call: `compare`, `run_experiments`, `load_results`, `register_activation`."""
 
-import contextlib
-import errno
-import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmark.activations import Activation, custom_objects, register_activation, resolve
-from benchmark.data import loading
+from benchmark.activations import custom_objects, register_activation, resolve
 from benchmark.errors import RequestError, unknown
-from benchmark.execution.progress import Display, Work, duration, say, screen
-from benchmark.experiments.runner import run_experiments, show_claims
-from benchmark.formatting import counted, listing, mean_and_deviation, plain
+from benchmark.execution.progress import say, screen
+from benchmark.formatting import listing
 from benchmark.plotting.palette import check_style
 from benchmark.results.folder import Store
-from benchmark.results.schema import DONE, spec_columns
+from benchmark.results.schema import DONE
 from benchmark.training.options import whole_number
-from benchmark.training.request import (
-    BASELINE,
-    DEFAULT_OUTPUT,
-    Request,
-    expand,
-    expand_tuned,
-    expand_tuning,
-    request,
-)
-from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec, multiply_adds
+from benchmark.training.request import BASELINE, DEFAULT_OUTPUT, Request, request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import pandas as pd
     from rich.console import Console
-
-    from benchmark.execution.cluster import Cluster
 
 __all__ = [
     "Results",
@@ -118,128 +101,41 @@ def compare(
         OSError: the disk is full or the output became unusable on the way.
         KeyboardInterrupt: as ever; what is recorded stays, the same call goes on from there.
     """
+    from benchmark.execution import comparison
     from benchmark.report import build
-    from benchmark.results.tensorboard import check, write
+    from benchmark.report.screen import show_comparison
+    from benchmark.results import tensorboard as event_files
 
     wanted = _request(activations, seeds, epochs, settings)
-    if jobs is not None:
-        jobs = whole_number("jobs", jobs, most=1024)
+    jobs = _checked_jobs(jobs)
     if jobs and scheduler:
         raise RequestError(
-            f"jobs {jobs} cannot be used with a scheduler: there are as many runs at once as its"
-            " workers have threads"
+            f"jobs {jobs} cannot be used with a scheduler: there are as many runs at once as it has"
+            " workers"
         )
     check_style(style)
     baseline = _checked_baseline(baseline, wanted)
     if tensorboard:
-        check()
-    with _connected(scheduler) as cluster:
-        job = _prepared(wanted, dataset, data_dir, cluster)
+        event_files.check()
+    with comparison.connected(scheduler) as cluster:
+        prepared = comparison.prepare(wanted, dataset, data_dir, cluster)
         store = Store(output)
         store.prepare()
         with screen(console) as shown:
             with store.lock():
-                _run_missing(job, job.specs, job.purposes, jobs, store, fresh, shown, cluster)
-                tuned = _tuned_runs(job, wanted, store, shown)
-                recorded = {spec.run: spec for spec in [*job.specs, *tuned]}
-                purposes = {**dict.fromkeys(recorded, TUNED), **job.purposes}
-                if tuned:
-                    # A report of what is there lists them from now on, as unfinished.
-                    store.write_tables(recorded, purposes)
-                    say(shown, "Learning rates are chosen: each activation's own next.")
-                    _run_missing(job, tuned, purposes, jobs, store, fresh, shown, cluster)
+                recorded, purposes = comparison.train(
+                    prepared, store, shown, jobs=jobs, fresh=fresh, cluster=cluster
+                )
                 # It would show the numbers of before.
                 store.remove("report.html")
-                figures = build.write_runs(store, recorded, purposes, style, baseline, job.data)
+                images = prepared.data
+                figures = build.write_runs(store, recorded, purposes, style, baseline, images)
                 results = Results(*store.tables())
                 if tensorboard:
-                    events = write(store, results.runs, results.epochs)
+                    events = event_files.write(store, results.runs, results.epochs)
                     say(shown, f"For TensorBoard: tensorboard --logdir {events}")
-            _show_end(shown, store, results.runs, figures)
+            show_comparison(shown, store, results.runs, figures)
     return results
-
-
-def _checked_baseline(name: str | None, wanted: Request) -> str:
-    if name is None:
-        return [*{BASELINE}.intersection(wanted.activations), *wanted.activations][0]
-    name = resolve(name).name
-    if name not in wanted.activations:
-        raise RequestError(
-            f"baseline {name!r} is not among the activations compared: give one of"
-            f" {listing(wanted.activations)}"
-        )
-    return name
-
-
-def _tuned_runs(job: "_Job", wanted: Request, store: Store, console: "Console") -> list[RunSpec]:
-    """Return the final runs at each activation's own learning rate, by what is recorded, without
-    those at the shared one, which are there already."""
-    from benchmark.stats.summary import chosen_rates
-
-    if not wanted.tune_learning_rates:
-        return []
-    runs = store.runs({spec.run: spec for spec in job.specs}, job.purposes)
-    chosen = chosen_rates(runs)
-    without = [name for name in wanted.activations if name not in set(chosen["activation"])]
-    if without:
-        say(console, f"No learning rate chosen, since no run ended well: {listing(without)}.")
-    keys = ["model", "optimizer", "loss_function", "batch_size", "initializer", "activation"]
-    rates = dict(zip(chosen[keys].itertuples(index=False, name=None), chosen["learning_rate"]))
-
-    def rate(spec: RunSpec) -> float | None:
-        columns = spec_columns(spec, spec.run)
-        return rates.get(tuple(columns[key] for key in keys))
-
-    specs = expand_tuned(wanted, job.data.name, job.data.sha256, job.device, rate)
-    return [spec for spec in specs if spec.run not in job.purposes]
-
-
-@contextlib.contextmanager
-def _connected(scheduler: str | None) -> "Iterator[Cluster | None]":
-    """Provide the cluster at that address; None for no address."""
-    if scheduler is None:
-        yield None
-        return
-    from benchmark.execution.cluster import Cluster
-
-    with contextlib.closing(Cluster(scheduler)) as cluster:
-        yield cluster
-
-
-class _Job(NamedTuple):
-    """A request whose data were found: all that is decided before anything is written."""
-
-    specs: list[RunSpec]
-    purposes: dict[str, str]
-    located: loading.Located
-    data: loading.Dataset
-    device: str
-    examples: dict[tuple[str, int | None], int]
-    entries: list[Activation]
-    gpus: int
-    threads: int
-
-
-def _prepared(
-    wanted: Request,
-    dataset: str,
-    data_dir: str | Path | None,
-    cluster: "Cluster | None" = None,
-) -> _Job:
-    from benchmark.results import provenance
-
-    located = loading.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
-    data = loading.load(located)
-    gpus = cluster.gpus() if cluster else len(provenance.gpus())
-    device = "GPU" if gpus else "CPU"
-    choosing = expand_tuning(wanted, data.name, data.sha256, device)
-    specs = [*choosing, *expand(wanted, data.name, data.sha256, device)]
-    purposes = {spec.run: COMPARISON for spec in specs}
-    purposes |= {spec.run: TUNING for spec in choosing}
-    kinds = {(spec.validation, spec.limit) for spec in specs}
-    examples = {kind: len(loading.split(data, *kind).x_train) for kind in kinds}
-    entries = [entry for name in wanted.activations if (entry := resolve(name)).is_user]
-    return _Job(specs, purposes, located, data, device, examples, entries, gpus, wanted.threads)
 
 
 def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]) -> Request:
@@ -250,155 +146,95 @@ def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]
     return request(activations=activations, seeds=seeds, epochs=epochs, **settings)
 
 
-def _run_missing(
-    job: _Job,
-    specs: list[RunSpec],
-    purposes: dict[str, str],
-    jobs: int | None,
-    store: Store,
-    fresh: bool,
-    console: "Console",
-    cluster: "Cluster | None",
-) -> None:
-    """Train what is not done yet."""
-    from benchmark.activations import plugins
-    from benchmark.execution import workers
-    from benchmark.results import provenance
-
-    entries = plugins.pack(job.entries)
-    described = provenance.describe()
-    source = {"origin": job.data.origin, "file": Path(job.data.path).name}
-    facts = {
-        "environment": described,
-        "data": {"name": job.data.name, **source, "sha256": job.data.sha256},
-    }
-    if job.located.note:
-        say(console, job.located.note)
-    tasks = workers.tasks_for(specs, store, job.located, entries, facts, fresh, purposes)
-    first, names = specs[0], {spec.activation for spec in specs}
-    say(
-        console,
-        f"{counted(len(specs), 'run')}: {counted(len(names), 'activation')} on"
-        f" {job.data.name} ({job.located.origin}), {counted(first.epochs, 'epoch')} each;"
-        f" {len(specs) - len(tasks)} already done. Device: {first.device}, {first.precision}.",
-    )
-    if tasks:
-        store.write_environment(described)
-        if cluster:
-            fit = max(1, job.gpus or cluster.threads())
-        else:
-            fit = provenance.workers_that_fit(job.gpus, job.threads)
-        _train(job, tasks, jobs == 1, min(jobs or fit, len(tasks)), console, cluster)
+def _checked_jobs(jobs: object) -> int | None:
+    return None if jobs is None else whole_number("jobs", jobs, most=1024)
 
 
-def _train(
-    job: _Job,
-    tasks: list,
-    here: bool,
-    jobs: int,
-    console: "Console",
-    cluster: "Cluster | None",
-) -> None:
-    """Carry out the tasks; `here` is in this process, and only when asked for: the caller may
-    have other uses for its TensorFlow."""
-    from benchmark.execution import workers
-    from benchmark.execution.task import DISK_FULL
-
-    height, width = job.data.x_train.shape[1:3]
-
-    def steps_per_epoch(spec: RunSpec) -> int:
-        return -(-job.examples[spec.validation, spec.limit] // spec.batch_size)
-
-    def seconds_per_step(spec: RunSpec) -> float:
-        # Forward and backward, at a rate that a CPU core of today reaches.
-        work = 3 * multiply_adds(spec.model, height, width) * spec.batch_size
-        return 0.002 + work / (2e12 if spec.device == "GPU" else 5e10)
-
-    def seconds(spec: RunSpec) -> float:
-        return spec.epochs * steps_per_epoch(spec) * seconds_per_step(spec)
-
-    # The slow ones first: none is left alone at the end. Among equals seed by seed, as asked for.
-    tasks = sorted(tasks, key=lambda task: -seconds(task.spec))
-    specs = [task.spec for task in tasks]
-    work = Work(specs, steps_per_epoch, seconds_per_step, jobs)
-    left = duration(work.seconds_left())
-    say(console, f"Training {counted(len(tasks), 'run')}, {jobs} at once; time left: {left}.")
-    if cluster:
-        cluster.deliver(job.data)
-        if not cluster.threads():
-            say(console, "The cluster has no workers yet: the runs wait for the first.")
-    with workers.workers(jobs, here, specs[0], lambda text: say(console, text), cluster) as pool:
-        if job.entries:
-            for warning in pool.check(tasks[0].entries, specs[0]):
-                say(console, f"Warning: {warning}")
-        with Display(console, specs, work) as display:
-            for record in pool.run(tasks, display.event):
-                display.ended(record)
-                if record.get("error") == DISK_FULL:
-                    # The others would only fill it again.
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tasks[0].output)
-
-
-def _show_end(console: "Console", store: Store, runs: "pd.DataFrame", figures: list[Path]) -> None:
-    """Print the table of results and where the files are."""
-    from rich.table import Table
-
-    from benchmark.stats.summary import SETTINGS
-
-    summary, comparisons = store.table("summary.csv"), store.table("comparisons.csv")
-    varied = [name for name in SETTINGS if summary[name].nunique(dropna=False) > 1]
-    table = Table()
-    for heading in ("activation", *varied):
-        table.add_column(heading, overflow="fold")
-    baselines = comparisons["baseline"].unique()
-    against = [f"against {name}" for name in baselines]
-    for heading in ("validation accuracy", "test accuracy", *against, "s per epoch", "seeds"):
-        table.add_column(heading, justify="right", overflow="fold")
-    verdicts = _verdicts(comparisons)
-    ordered = summary.sort_values("test_accuracy_mean", ascending=False, na_position="last")
-    for row in ordered.to_dict("records"):
-        seeds = str(row["n_completed"])
-        seeds += "".join(
-            f", {row[f'n_{kind}']:.0f} {kind.replace('_', ' ')}"
-            for kind in ("not_learned", "diverged", "failed")
-            if row[f"n_{kind}"] > 0
+def _checked_baseline(name: str | None, wanted: Request) -> str:
+    if name is None:
+        return BASELINE if BASELINE in wanted.activations else wanted.activations[0]
+    name = resolve(name).name
+    if name not in wanted.activations:
+        raise RequestError(
+            f"baseline {name!r} is not among the activations compared: give one of"
+            f" {listing(wanted.activations)}"
         )
-        table.add_row(
-            row["activation"],
-            *(plain(row[name]) for name in varied),
-            mean_and_deviation(row, "val_accuracy", "%"),
-            mean_and_deviation(row, "test_accuracy", "%"),
-            *(verdicts.get(_setting(row), "–") for _ in baselines),
-            mean_and_deviation(row, "seconds_per_epoch", ""),
-            seeds,
-        )
-    console.print(table)
-    for run in runs[runs["status"] == "failed"].itertuples():
-        say(console, f"Failed: {run.run}: {run.error} (see {store.folder(run.run).log})")
-    names = "history, runs, summary, comparisons, pairs, ranks, time_to_accuracy"
-    say(console, f"Tables: {store.path}/ {names} (.csv)")
-    if figures:
-        shown = dict.fromkeys(path.stem for path in figures)
-        say(console, f"Figures: {figures[0].parent}/ {', '.join(shown)} (.png, .svg)")
-
-
-def _verdicts(comparisons: "pd.DataFrame") -> dict[tuple, str]:
-    rows = comparisons[comparisons["metric"] == "test_accuracy"].to_dict("records")
-    return {_setting(row): row["verdict"] for row in rows}
-
-
-def _setting(row: dict[str, Any]) -> tuple:
-    """Return what tells rows of a table apart; of tuned ones the learning rate does not."""
-    from benchmark.stats.summary import SETTINGS
-
-    own = row["rates"] == "tuned"
-    names = [name for name in SETTINGS if not (own and name == "learning_rate")]
-    return (row["activation"], *(plain(row[name]) for name in names))
+    return name
 
 
 def failures(results: Results) -> int:
     """Return how many of the runs are not done."""
     return int((~results.runs["status"].isin(DONE)).sum())
+
+
+def run_experiments(
+    names: Any = None,
+    activations: Any = None,
+    seeds: Any = None,
+    *,
+    dataset: str = "digits",
+    data_dir: str | Path | None = None,
+    jobs: int | None = None,
+    output: str | Path = DEFAULT_OUTPUT,
+    fresh: bool = False,
+    style: str = "light",
+    console: "Console | None" = None,
+    beside: Iterable[str] = (),
+    **options: Any,
+) -> dict[str, "pd.DataFrame"]:
+    """Measure what the theory says of activation functions; write tables and figures.
+
+    An experiment that is done in `output` with the same settings is not done again.
+
+    Args:
+        names: of experiments; by default all of them (`python -m benchmark list`).
+        activations: names, or "all"; by default each experiment's own, and those `beside`.
+        seeds: a count or a list; by default each experiment's own.
+        dataset: for the experiments that need images.
+        data_dir: folder with the data files; when given, nothing else is looked at.
+        jobs: experiments at once; by default as many as keep the machine busy.
+        output: folder of the results.
+        fresh: measure again what is done already.
+        style: of the figures, "light" or "dark".
+        console: where progress is shown; by default standard output.
+        beside: activations added to each experiment's own.
+        **options: the experiments' own, such as `depths` of gradient_flow.
+
+    Returns:
+        The tables by experiment, without those that failed.
+
+    Raises:
+        RequestError: a setting cannot be used; nothing was measured.
+        OSError: the disk is full or the output became unusable on the way.
+        KeyboardInterrupt: as ever; finished experiments stay.
+    """
+    from benchmark.experiments import claims_table, runner
+    from benchmark.experiments.request import request as experiments_request
+    from benchmark.report.screen import show_claims
+
+    wanted = experiments_request(names, activations, beside, seeds, options)
+    jobs = _checked_jobs(jobs)
+    check_style(style)
+    located = runner.find_data(wanted, dataset, data_dir)
+    store = Store(output)
+    store.prepare()
+    with screen(console) as shown:
+        with store.lock():
+            # It would show the numbers of before.
+            store.remove("report.html")
+            failed = runner.measure(
+                wanted, located, store, shown, jobs=jobs, fresh=fresh, style=style
+            )
+            claims = claims_table.write_claims(store)
+            tables = {
+                experiment.name: store.table(f"experiments/{experiment.name}.csv")
+                for experiment in wanted.experiments
+                if experiment.name not in failed
+            }
+        show_claims(shown, store, claims)
+        for name, error in failed.items():
+            say(shown, f"Failed: {name}: {error} (see {store.path}/experiments/{name}.error.txt)")
+    return tables
 
 
 def rebuild(
@@ -417,53 +253,13 @@ def rebuild(
             work in the folder.
         ReportError: the report notebook could not be executed; tables and figures are written.
     """
-    from benchmark.experiments import catalogue, claims_table
-    from benchmark.experiments.figures import redraw_experiments
-    from benchmark.report import build
+    from benchmark.report import rebuild as report
 
     store = Store(output)
-    recorded = store.recorded() if store.path.is_dir() else {}
-    measured = [name for name in catalogue.catalogue() if name in store.measured()]
-    if not recorded and not measured:
-        raise RequestError(
-            f"{str(output)!r} holds neither runs nor experiments: give the --output folder of an"
-            " earlier command"
-        )
+    report.check_something_is_there(store)
     check_style(style)
     with store.lock(), screen(console) as shown:
-        undrawn = redraw_experiments(store, style)
-        if recorded:
-            figures = build.write_runs(
-                store,
-                recorded,
-                store.purposes(),
-                style,
-                _known_as(baseline),
-                _data_at_hand(recorded),
-            )
-            _show_end(shown, store, store.table("runs.csv"), figures)
-        claims = claims_table.write_claims(store)
-        if measured:
-            show_claims(shown, store, claims)
-        for name, why in undrawn.items():
-            say(shown, f"Not drawn anew: {name}: {why}")
-        _write_page(store, shown)
-
-
-def _known_as(activation: str | None) -> str | None:
-    """Return the catalogue's name of an activation; of one that is not registered here, its own."""
-    with contextlib.suppress(RequestError):
-        return activation and resolve(activation).name
-    return activation
-
-
-def _data_at_hand(recorded: dict[str, RunSpec]) -> loading.Dataset | None:
-    """Return the images of these runs if they come with the installed packages."""
-    kept = {spec.data_sha256 for spec in recorded.values()}
-    if {spec.dataset for spec in recorded.values()} != {"digits"}:
-        return None
-    data = loading.load(loading.locate("digits", None))
-    return data if kept == {data.sha256} else None
+        report.rebuild(store, style, baseline, shown)
 
 
 def write_page(output: str | Path, console: "Console | None" = None) -> None:
@@ -473,21 +269,15 @@ def write_page(output: str | Path, console: "Console | None" = None) -> None:
         RequestError: another command is at work in the folder.
         ReportError: the report notebook could not be executed.
     """
+    from benchmark.report import rebuild as report
+
     store = Store(output)
     with store.lock(), screen(console) as shown:
-        _write_page(store, shown)
-
-
-def _write_page(store: Store, console: "Console") -> None:
-    from benchmark.report import build
-
-    say(console, "Writing the page.")
-    build.write_page(store)
-    say(console, f"Page: {store.path}/report.html")
+        report.write_page(store, shown)
 
 
 def merge(
-    sources: "Sequence[str | Path]",
+    sources: Sequence[str | Path],
     output: str | Path,
     style: str = "light",
     console: "Console | None" = None,

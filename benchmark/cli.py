@@ -6,8 +6,8 @@ import errno
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 from benchmark.activations import ARTICLE_SIX
 from benchmark.errors import ReportError, RequestError, unknown
@@ -20,18 +20,21 @@ DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 class _Parser(argparse.ArgumentParser):
     """Reports a wrong request in one line, a misspelt option with the nearest ones."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise RequestError(message)
 
-    def parse_known_args(self, *words: Any, **more: Any) -> tuple[argparse.Namespace, list[str]]:
-        options, rest = super().parse_known_args(*words, **more)
+    # argparse itself calls it with a namespace of its own.
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        options, rest = super().parse_known_args(args, namespace or argparse.Namespace())
         for word in rest:
             raise unknown("option", word.split("=")[0], self._option_string_actions)
         return options, rest
 
 
-def _parser(program: str, **options: str) -> _Parser:
-    return _Parser(prog=program, allow_abbrev=False, **options)
+def _parser(program: str, description: str) -> _Parser:
+    return _Parser(prog=program, allow_abbrev=False, description=description)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -169,12 +172,12 @@ def _add_experiments(parser: argparse.ArgumentParser) -> None:
     add("--fresh", action="store_true", help="measure again what is done already")
     _add_style(parser)
     catalogue = catalogue_experiments.catalogue()
-    for name in dict.fromkeys(o.name for made in catalogue.values() for o in made.options):
-        owners = {m.name: o for m in catalogue.values() for o in m.options if o.name == name}
-        told = "; ".join(f"{owner}: {option.help}" for owner, option in owners.items())
-        add(f"--{name.replace('_', '-')}", help=told.replace("%", "%%"))
+    for name in dict.fromkeys(o.name for study in catalogue.values() for o in study.options):
+        owners = {s.name: o for s in catalogue.values() for o in s.options if o.name == name}
+        texts = "; ".join(f"{owner}: {option.help}" for owner, option in owners.items())
+        add(f"--{name.replace('_', '-')}", help=texts.replace("%", "%%"))
     parser.epilog = "Experiments: " + "; ".join(
-        f"{made.name}: {made.title}" for made in catalogue.values()
+        f"{study.name}: {study.title}" for study in catalogue.values()
     )
 
 
@@ -227,16 +230,16 @@ def _plugin_names() -> list[str]:
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Keep TensorFlow's start-up messages, written by C++, off the screen."""
-    kept = os.dup(2)
+    stderr = os.dup(2)
     try:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -368,21 +371,27 @@ def _guarded(parse: Callable, arguments: Sequence[str] | None, program: str) -> 
         )
         return SOME_FAILED
     except KeyboardInterrupt:
-        # Not --fresh: that would forget what is done.
-        again = shlex.join(word for word in words if word != "--fresh")
-        line = f"{_python()} {program} {again}".strip()
-        kept = "epochs" + " and experiments" * (program == "run_all.py")
-        # Of runs elsewhere only the finished ones are here.
-        if any(word.startswith("--scheduler") for word in words):
-            kept = kept.replace("epochs", "runs")
-        if words[:1] == ["experiments"]:
-            kept = "experiments"
-        print(f"\nInterrupted. Finished {kept} are kept; to go on: {line}", file=sys.stderr)
+        print(_interrupted(words, program), file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         print(f"error: {reason}; what is recorded stays, the same command goes on", file=sys.stderr)
         return SOME_FAILED
+
+
+def _interrupted(words: Sequence[str], program: str) -> str:
+    """Return what stays after Ctrl-C, and the command that goes on from there."""
+    # Not --fresh: that would forget what is done.
+    again = shlex.join(word for word in words if word != "--fresh")
+    # Of runs elsewhere only the finished ones are here.
+    elsewhere = any(word.startswith("--scheduler") for word in words)
+    finished = "runs" if elsewhere else "epochs"
+    if words[:1] == ["experiments"]:
+        finished = "experiments"
+    elif program == "run_all.py":
+        finished += " and experiments"
+    line = f"{_python()} {program} {again}".strip()
+    return f"\nInterrupted. Finished {finished} are kept; to go on: {line}"
 
 
 def _python() -> str:

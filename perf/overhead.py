@@ -24,12 +24,9 @@ import psutil
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmark import api
-from benchmark.activations import plugins
-from benchmark.execution import task
-from benchmark.execution import workers as workers_execution
+from benchmark.execution import comparison, task
 from benchmark.execution.cluster import Cluster
-from benchmark.execution.workers import tasks_for
+from benchmark.execution.workers import LocalWorkers
 from benchmark.results import provenance
 from benchmark.results.folder import Store
 from benchmark.results.formats import csv_text, write_atomic
@@ -43,9 +40,8 @@ HERE_WORKERS, CLUSTER = "this machine", "cluster"
 def pool(where: str, workers: int, job: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Provide workers, and the processes besides this one that schedule for them."""
     if where == HERE_WORKERS:
-        spec = job.specs[0]
-        with workers_execution.workers(workers, False, spec, print) as kept:
-            yield kept, []
+        with contextlib.closing(LocalWorkers(workers)) as local:
+            yield local, []
         return
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         address = Path(folder) / "scheduler.json"
@@ -62,9 +58,9 @@ def pool(where: str, workers: int, job: Any) -> Iterator[tuple[Any, list[Any]]]:
             while not address.exists():
                 time.sleep(0.1)
         with contextlib.closing(Cluster(json.loads(address.read_text())["address"])) as cluster:
-            while cluster.threads() < workers:
+            while cluster.size() < workers:
                 time.sleep(0.1)
-            cluster.deliver(job.data)
+            cluster.prepare(job.data, job.settings)
             yield cluster, [psutil.Process(started[0].pid)]
 
 
@@ -76,7 +72,7 @@ def prepared(runs: int) -> Any:
     """Return the tiny runs as a job."""
     seeds = -(-runs // len(ACTIVATIONS))
     wanted = request(activations=list(ACTIVATIONS), seeds=seeds, epochs=1, limit=60)
-    return api._prepared(wanted, "digits", None)
+    return comparison.prepare(wanted, "digits", None)
 
 
 def measure(where: str, workers: int, runs: int) -> dict[str, float]:
@@ -88,13 +84,12 @@ def measure(where: str, workers: int, runs: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as output:
         store = Store(output)
         store.prepare()
-        facts = {"environment": provenance.describe(), "data": {}}
-        tasks = tasks_for(job.specs, store, job.located, plugins.pack([]), facts, False)
+        tasks = comparison.training_runs(job, store, provenance.describe())
         first_step, ends, training = [], [], []
         begun = time.perf_counter()
 
         def heard(event: dict) -> None:
-            if event["kind"] in ("steps", "epoch") and not first_step:
+            if event["kind"] in ("progress", "milestone") and not first_step:
                 first_step.append(time.perf_counter() - begun)
 
         with pool(where, workers, job) as (kept, others):
@@ -128,7 +123,7 @@ def event_seconds(kept: Any, used: Callable[[], float], events: int = 2000) -> f
         from distributed import get_worker
 
         for step in range(events):
-            get_worker().log_event(topic, {"run": "x" * 40, "kind": "steps", "steps": step})
+            get_worker().log_event(topic, {"run": "x" * 40, "kind": "progress", "share": step})
 
     heard = []
     kept._client.subscribe_topic("chatter", heard.append)

@@ -32,7 +32,7 @@ from benchmark.training.spec import RunSpec
 TEST_IMAGES = 360  # as many as `digits` has
 PARTS = {
     "imports": "starting and ending Python, loading modules",
-    "records": "reading run.json and checking its seal",
+    "records": "reading run.json and verifying its checksum",
     "tables": "the other files read, the tables written and read back",
     "statistics": "means, intervals, pairs, ranks",
     "figures": "drawing, as PNG and SVG",

@@ -3,6 +3,8 @@
 What the rest of the project, and a user's plug-in, needs of them; importing it loads nothing heavy.
 """
 
+# Plug-ins build on the catalogue's functions: benchmark.activations.gelu.
+from benchmark.activations.catalogue import *  # noqa: F403
 from benchmark.activations.catalogue import ARTICLE_SIX
 from benchmark.activations.registry import (
     ALPHA_DROPOUT,

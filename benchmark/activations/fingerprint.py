@@ -14,7 +14,7 @@ from benchmark.activations import Activation
 def fingerprint(entry: Activation) -> str:
     """Return a hash of what decides a user's activation; empty for the catalogue's own.
 
-    It covers the file and its neighbours, and what the function reaches: its source, defaults,
+    It covers the file, the modules beside it, and what the function reaches: its source, defaults,
     closure, and the functions and values of its own module, as they are at this moment.
     """
     if not entry.is_user:
@@ -25,7 +25,7 @@ def fingerprint(entry: Activation) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _described(value: Any, home: set[str], seen: set[int]) -> Any:
+def _described(value: Any, home: set[str | None], seen: set[int]) -> Any:
     """Return what can be written down of a value: the same for equal ones in any process."""
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
         return repr(value)
@@ -47,14 +47,14 @@ def _described(value: Any, home: set[str], seen: set[int]) -> Any:
     kind = value if isinstance(value, (type, types.FunctionType)) else type(value)
     if kind.__module__ not in home:
         name = getattr(value, "__qualname__", getattr(value, "__name__", ""))
-        return (kind.__module__, kind.__qualname__, name)
+        return (_package(kind.__module__), kind.__qualname__, name)
     if isinstance(value, types.FunctionType):
         return _described_function(value, home, seen)
     inside = {} if isinstance(value, type) else vars(value)
     return (_source(kind), _described(inside, home, seen))
 
 
-def _described_function(function: types.FunctionType, home: set[str], seen: set[int]) -> Any:
+def _described_function(function: types.FunctionType, home: set[str | None], seen: set[int]) -> Any:
     names = _names(function.__code__)
     reached = {name: function.__globals__[name] for name in names & set(function.__globals__)}
     # Of a module, what is asked of it by name: not by its dictionary, which may be filled lazily.
@@ -72,9 +72,29 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*(_names(constant) for constant in inner))
 
 
-def _source(made: Any) -> str:
+def _package(module: str) -> str:
+    """Return the name of a module; of this project's, the package: its files may be moved."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "benchmark" else module
+
+
+def _source(function: types.FunctionType | type) -> str:
     try:
-        return inspect.getsource(made)
+        return inspect.getsource(function)
     except (OSError, TypeError):
-        code = getattr(made, "__code__", None)
-        return repr((code.co_code, code.co_names)) if code else made.__qualname__
+        code = getattr(function, "__code__", None)
+        return repr(_described_code(code)) if code else function.__qualname__
+
+
+def _described_code(code: types.CodeType) -> Any:
+    """Return what decides a function that has no source: instructions, names and constants."""
+    constants = [
+        _described_code(constant)
+        if isinstance(constant, types.CodeType)
+        # The order of a set differs between processes.
+        else sorted(map(repr, constant))
+        if isinstance(constant, frozenset)
+        else repr(constant)
+        for constant in code.co_consts
+    ]
+    return (code.co_code, code.co_names, constants)

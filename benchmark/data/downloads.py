@@ -1,20 +1,20 @@
 """Fetching files over the network: verified, bounded in time, never half a file."""
 
 import os
+import queue
+import socket
 import sys
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from benchmark.errors import one_line
 
 # Where Keras publishes its datasets.
 DOWNLOAD_ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-# A download from which nothing is heard for so long is given up, whatever it is that hangs: the
-# name lookup, the connection or the transfer. `auto` has promised to cost at most 15 seconds.
+# A download that is silent for so long is given up, whether the name lookup, the connection or
+# the transfer hangs. `auto` has promised to cost at most 15 seconds.
 SILENCE_SECONDS = 10.0
 
 
@@ -32,83 +32,36 @@ class DownloadError(Exception):
 
 
 def fetch(files: Sequence[Download], folder: str, label: str) -> None:
-    """Download into a folder what of these files is missing from it or damaged.
+    """Download those of these files that are missing from a folder or damaged in it.
 
-    Each file comes into the folder whole and verified; an interrupted one goes with its temporary
-    folder, in which nothing is ever looked for. `label` names the data in the progress display.
+    A file gets its name only when it is whole and verified. A line on stderr says what is
+    downloaded, by the name `label`; on a terminal there is a progress bar per file.
 
     Raises:
         DownloadError: if a file cannot be had or the folder cannot be written.
     """
     import pooch
+    import requests
+    from rich import filesize
 
     pooch.get_logger().setLevel("WARNING")
+    missing = [file for file in files if not _is_cached(file, folder)]
+    size = filesize.decimal(sum(file.size for file in missing))
+    print(f"Downloading {label} ({size})", file=sys.stderr, flush=True)
     try:
         os.makedirs(folder, exist_ok=True)
-        missing = [file for file in files if not _is_cached(file, folder)]
-        with (
-            tempfile.TemporaryDirectory(
-                dir=folder, prefix="partial-", ignore_cleanup_errors=True
-            ) as partial,
-            _progress(label, sum(file.size for file in missing)) as show,
-        ):
-            for file in missing:
-                _fetch(file, partial, show)
-                os.replace(os.path.join(partial, file.name), os.path.join(folder, file.name))
+        _check_connection()
+        for file in missing:
+            _fetch(file, folder)
+    except requests.RequestException as error:
+        if error.response is not None:
+            raise DownloadError(f"the server answered {error.response.status_code}") from error
+        # Its text runs over several hundred characters; its type says what went wrong.
+        raise DownloadError(f"the connection failed: {type(error).__name__}") from error
+    except ValueError as error:
+        raise DownloadError("the SHA-256 of what was received is not the expected one") from error
     except OSError as error:
         raise DownloadError(f"{folder!r} cannot be written: {one_line(error)}") from error
-
-
-class _Transfer:
-    """One download in a thread of its own, since no timeout bounds a name lookup.
-
-    To pooch it is the progress bar, and so it learns how far the download is.
-    """
-
-    def __init__(self, file: Download, folder: str):
-        self.file = file
-        self.folder = folder
-        self.total = 0
-        self.received = 0
-        self.heard = time.monotonic()
-        self.abandoned = False
-        self.failure: Exception | None = None
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        import pooch
-
-        downloader = pooch.HTTPDownloader(
-            progressbar=self,
-            chunk_size=8192,
-            # Short for connecting, so that a dead IPv6 address leaves time for the next one.
-            timeout=(SILENCE_SECONDS / 3, SILENCE_SECONDS),
-            headers={"Accept-Encoding": "identity"},
-        )
-        try:
-            pooch.retrieve(
-                DOWNLOAD_ADDRESS + self.file.name,
-                known_hash=f"sha256:{self.file.sha256}",
-                fname=self.file.name,
-                path=self.folder,
-                downloader=downloader,
-            )
-        except Exception as error:
-            self.failure = error
-        finally:
-            self.done.set()
-
-    def update(self, amount: int) -> None:
-        if self.abandoned:
-            raise ConnectionAbortedError("the download was given up")
-        self.received += amount
-        self.heard = time.monotonic()
-
-    def reset(self) -> None:
-        """Do nothing: pooch fills the bar after this, and the sum is capped where it is shown."""
-
-    def close(self) -> None:
-        """Do nothing: pooch asks for it."""
 
 
 def _is_cached(file: Download, folder: str) -> bool:
@@ -118,52 +71,52 @@ def _is_cached(file: Download, folder: str) -> bool:
     return os.path.isfile(path) and pooch.file_hash(path) == file.sha256
 
 
-def _fetch(file: Download, folder: str, show: Callable[[int], None]) -> None:
-    """Download one file into a folder, telling `show` of every further so many bytes."""
-    transfer = _Transfer(file, folder)
-    threading.Thread(target=transfer.run, daemon=True).start()
-    shown = 0
+def _fetch(file: Download, folder: str) -> None:
+    """Download one file through a temporary one, which pooch verifies and moves."""
+    import pooch
+
+    downloader = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),
+        chunk_size=8192,
+        # Short for connecting, so that a dead IPv6 address leaves time for the next one.
+        timeout=(SILENCE_SECONDS / 3, SILENCE_SECONDS),
+        headers={"Accept-Encoding": "identity"},
+    )
+    pooch.retrieve(
+        DOWNLOAD_ADDRESS + file.name,
+        known_hash=f"sha256:{file.sha256}",
+        fname=file.name,
+        path=folder,
+        downloader=downloader,
+    )
+
+
+def _check_connection() -> None:
+    """Connect once, in a thread that can be given up.
+
+    The timeouts of requests bound neither a name lookup nor a host with many dead addresses.
+
+    Raises:
+        DownloadError: the server, or the proxy before it, does not accept a connection in time.
+    """
+    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+
+    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            proxy = select_proxy(DOWNLOAD_ADDRESS, get_environ_proxies(DOWNLOAD_ADDRESS))
+            url = urlsplit(prepend_scheme_if_needed(proxy, "http") if proxy else DOWNLOAD_ADDRESS)
+            port = url.port or (443 if url.scheme == "https" else 80)
+            socket.create_connection((url.hostname, port), SILENCE_SECONDS / 3).close()
+            outcome.put(None)
+        except Exception as error:
+            outcome.put(error)
+
+    threading.Thread(target=connect, daemon=True).start()
     try:
-        finished = False
-        while not finished:
-            finished = transfer.done.wait(0.05)
-            received = min(transfer.received, file.size)
-            show(received - shown)
-            shown = received
-            if not finished and time.monotonic() - transfer.heard > SILENCE_SECONDS:
-                raise DownloadError(f"nothing heard for {SILENCE_SECONDS:g} seconds")
-    finally:
-        transfer.abandoned = True
-    if transfer.failure:
-        raise DownloadError(_reason(transfer.failure)) from transfer.failure
-
-
-def _reason(error: Exception) -> str:
-    import requests
-
-    if isinstance(error, requests.HTTPError):
-        return f"the server answered {error.response.status_code}"
-    if isinstance(error, requests.RequestException):
-        # Its text runs over several hundred characters; its type says what went wrong.
-        return f"the connection failed: {type(error).__name__}"
-    if isinstance(error, ValueError):
-        return "the SHA-256 of what was received is not the expected one"
-    return one_line(error)
-
-
-@contextmanager
-def _progress(name: str, size: int) -> Iterator[Callable[[int], None]]:
-    """Show a download on stderr: a bar on a terminal, one line elsewhere."""
-    from rich import filesize
-
-    if not sys.stderr.isatty():
-        print(f"Downloading {name} ({filesize.decimal(size)})", file=sys.stderr, flush=True)
-        yield lambda amount: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"Downloading {name}", total=size)
-        yield lambda amount: bar.advance(task, amount)
+        failure = outcome.get(timeout=SILENCE_SECONDS)
+    except queue.Empty:
+        raise DownloadError(f"nothing heard for {SILENCE_SECONDS:g} seconds") from None
+    if failure:
+        raise DownloadError(f"the connection failed: {one_line(failure)}") from failure

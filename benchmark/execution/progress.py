@@ -1,27 +1,27 @@
-"""What the user sees while runs train: a live display on a terminal, plain lines elsewhere."""
+"""What the user sees while tasks run: a live display on a terminal, plain lines elsewhere."""
 
 import contextlib
 import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmark.training.request import GRID
-from benchmark.training.spec import RunSpec
+from benchmark.execution.task import Event, Record, Task
+from benchmark.formatting import counted
 
-# Without a live display, epochs are reported no more often than this.
+# Without a live display, milestones are reported no more often than this.
 _LINE_SECONDS = 2.0
-# Imports and tracing of one run, for the first guess of the time left.
+# Imports and tracing of one task, for the first guess of the time left.
 _START_SECONDS = 4.0
-# Of training seen, before its speed is believed: the first epoch's end holds tracing too.
+# Of work seen, before its speed is believed: the first epoch's end holds tracing too.
 _ENOUGH_SECONDS = 3.0
 
 
@@ -49,84 +49,6 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
-@dataclass
-class _Pace:
-    """When a run began, when it first reported steps, and what it reported last."""
-
-    begun: float
-    first: tuple[float, int] | None = None
-    last: tuple[float, int] | None = None
-
-
-class Work:
-    """How much is done, in training steps, and how long the rest will take."""
-
-    def __init__(
-        self,
-        specs: list[RunSpec],
-        steps_per_epoch: Callable[[RunSpec], int],
-        seconds_per_step: Callable[[RunSpec], float],
-        jobs: int,
-    ) -> None:
-        self.per_epoch = {spec.run: steps_per_epoch(spec) for spec in specs}
-        self.totals = {spec.run: self.per_epoch[spec.run] * spec.epochs for spec in specs}
-        self.done = dict.fromkeys(self.per_epoch, 0)
-        self._paces: dict[str, _Pace] = {}
-        self._active: set[str] = set()
-        self._left = set(self.per_epoch)
-        self._jobs = jobs
-        # Before there is a speed to go by.
-        self._guess = {spec.run: seconds_per_step(spec) for spec in specs}
-
-    @property
-    def total(self) -> int:
-        """Steps of all runs."""
-        return sum(self.totals.values())
-
-    @property
-    def finished(self) -> int:
-        """Steps done so far."""
-        return sum(self.done.values())
-
-    def begin(self, run: str) -> None:
-        """A run starts, or starts again after its worker was lost."""
-        self._paces[run] = _Pace(time.monotonic())
-        self._active.add(run)
-
-    def reach(self, run: str, epoch: int, steps: int) -> None:
-        """A run has done `steps` of its epoch (counted from 1)."""
-        self.done[run] = (epoch - 1) * self.per_epoch[run] + steps
-        pace = self._paces.setdefault(run, _Pace(time.monotonic()))
-        pace.last = (time.monotonic(), self.done[run])
-        pace.first = pace.first or pace.last
-
-    def end(self, run: str) -> None:
-        """A run has ended, early or not."""
-        self.done[run] = self.totals[run]
-        self._active.discard(run)
-        self._left.discard(run)
-
-    def seconds_left(self) -> float:
-        """Estimate from the speed of the runs so far; before there is one, a rough guess.
-
-        What comes before a run's first report (imports, tracing) is counted apart: it does not
-        grow with the steps.
-        """
-        if self.finished == self.total:
-            return 0.0
-        paces = [pace for pace in list(self._paces.values()) if pace.first]
-        seconds = sum(pace.last[0] - pace.first[0] for pace in paces)
-        steps = sum(pace.last[1] - pace.first[1] for pace in paces)
-        if steps and seconds > _ENOUGH_SECONDS:
-            starting = sum(pace.first[0] - pace.begun for pace in paces) / len(paces)
-            work = (self.total - self.finished) * seconds / steps
-        else:
-            starting = _START_SECONDS
-            work = sum((self.totals[run] - self.done[run]) * self._guess[run] for run in self.done)
-        to_start = sum(1 for run in self._left - self._active if not self.done[run])
-        return (work + to_start * starting) / max(min(self._jobs, len(self._left)), 1)
-
-
 def duration(seconds: float) -> str:
     """Return a duration as text a person reads: "about 3 min"."""
     if not seconds:
@@ -138,15 +60,95 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} h"
 
 
-class Display:
-    """Shows events of runs; use as a context manager."""
+@dataclass
+class _Pace:
+    """When a task began, and when it first and last reported which share is done."""
 
-    def __init__(self, console: Console, specs: list[RunSpec], work: Work) -> None:
-        self._console = console
-        self._specs = {spec.run: spec for spec in specs}
-        self._varied = [name for name in GRID if len({getattr(spec, name) for spec in specs}) > 1]
-        self._work = work
-        self._active: dict[str, dict[str, Any]] = {}
+    begun: float
+    first: tuple[float, float] | None = None
+    last: tuple[float, float] = (0.0, 0.0)
+
+
+class Estimate:
+    """How much of the tasks is done and how long the rest will take, `jobs` of them at once.
+
+    The tasks' own guesses of their seconds are the measure of work; how fast it goes is seen from
+    what they report. What comes before a task's first report (imports, tracing) is counted apart:
+    it does not grow with the work.
+    """
+
+    def __init__(self, seconds: dict[str, float], jobs: int) -> None:
+        self._seconds, self._jobs = seconds, jobs
+        self._shares = dict.fromkeys(seconds, 0.0)
+        self._paces: dict[str, _Pace] = {}
+        self._waiting, self._ended = set(seconds), set[str]()
+
+    @property
+    def share(self) -> float:
+        """Share of all the work that is done, 0 to 1."""
+        done = sum(self._seconds[name] * share for name, share in self._shares.items())
+        return done / max(sum(self._seconds.values()), 1e-9)
+
+    def begin(self, name: str) -> None:
+        """A task starts, or starts again after its worker was lost."""
+        self._paces[name] = _Pace(time.monotonic())
+        self._shares[name] = 0.0
+        self._waiting.discard(name)
+
+    def reach(self, name: str, share: float) -> None:
+        """A task has done this share of its work, perhaps in part by an earlier command."""
+        self._shares[name] = min(share, 1.0)
+        pace = self._paces.setdefault(name, _Pace(time.monotonic()))
+        pace.last = (time.monotonic(), self._shares[name])
+        pace.first = pace.first or pace.last
+        self._waiting.discard(name)
+
+    def end(self, name: str) -> None:
+        """A task has ended, early or not."""
+        self._shares[name] = 1.0
+        self._waiting.discard(name)
+        self._ended.add(name)
+
+    def seconds_left(self) -> float:
+        """Estimate from the speed of the tasks so far; before there is one, from their guesses."""
+        factor, starting = self._speed()
+        rest = {
+            name: factor * self._seconds[name] * (1 - share)
+            + (starting if name in self._waiting else 0.0)
+            for name, share in self._shares.items()
+        }
+        left = len(rest) - len(self._ended)
+        at_once = max(min(self._jobs, left), 1)
+        # However many run at once, the longest takes its time.
+        return max(sum(rest.values()) / at_once, max(rest.values(), default=0.0))
+
+    def _speed(self) -> tuple[float, float]:
+        """Return seconds per guessed second, and the seconds before a task's first report."""
+        paces = {name: pace for name, pace in self._paces.items() if pace.first}
+        spent = sum(pace.last[0] - pace.first[0] for pace in paces.values() if pace.first)
+        guessed = sum(
+            self._seconds[name] * (pace.last[1] - pace.first[1])
+            for name, pace in paces.items()
+            if pace.first
+        )
+        if spent <= _ENOUGH_SECONDS or not guessed:
+            return 1.0, _START_SECONDS
+        begun = [pace.first[0] - pace.begun for pace in paces.values() if pace.first]
+        return spent / guessed, sum(begun) / len(begun)
+
+
+class Display:
+    """Shows events of tasks; use as a context manager.
+
+    `noun` is what one task is called: "run" or "experiment".
+    """
+
+    def __init__(self, console: Console, tasks: Sequence[Task], jobs: int, noun: str) -> None:
+        self._console, self._noun = console, noun
+        self._labels = {task.name: task.label for task in tasks}
+        self._estimate = Estimate({task.name: task.seconds for task in tasks}, jobs)
+        # What is shown of each active task: share done, and the rest in words.
+        self._active: dict[str, tuple[float, str]] = {}
         self._recorded: set[str] = set()
         self._live: Live | None = None
         self._last_line = -_LINE_SECONDS
@@ -158,13 +160,13 @@ class Display:
             TextColumn("left: {task.fields[left]}"),
             console=console,
         )
-        self._bar_task = self._bar.add_task("", total=max(self._work.total, 1), left="")
+        self._whole = self._bar.add_task("", total=1.0, left="")
 
     def __enter__(self) -> "Display":
         widgets = self._console.is_jupyter and importlib.util.find_spec("ipywidgets")
         if self._console.is_terminal or widgets:
             self._live = Live(
-                get_renderable=self._view,
+                get_renderable=self.view,
                 console=self._console,
                 refresh_per_second=4,
                 redirect_stdout=False,
@@ -173,73 +175,60 @@ class Display:
             self._live.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if self._live:
-            self._live.__exit__(*error)
+            self._live.__exit__(kind, error, traceback)
 
-    def event(self, event: dict[str, Any]) -> None:
-        """Take in what a run reports."""
-        run, kind = event["run"], event["kind"]
-        if run not in self._specs or run in self._recorded:
+    def event(self, event: Event) -> None:
+        """Take in what a task reports."""
+        name, kind = event["run"], event["kind"]
+        if name not in self._labels or name in self._recorded:
             return
         if kind == "start":
-            self._work.begin(run)
-            self._active[run] = {"epoch": 0}
-        elif kind == "steps":
-            self._work.reach(run, event["epoch"], event["steps"])
-            shown = {"epoch": event["epoch"], "loss": event["loss"]}
-            self._active[run] = {**self._active.get(run, {}), **shown}
-        elif kind == "epoch":
-            row = event["row"]
-            self._work.reach(run, int(row["epoch"]) + 1, 0)
-            self._active[run] = row
-            if time.monotonic() - self._last_line > _LINE_SECONDS:
-                self._line(run, f"epoch {row['epoch']}/{self._specs[run].epochs}", row)
+            self._estimate.begin(name)
+            self._active[name] = (0.0, "starting")
         elif kind == "end":
-            self._active.pop(run, None)
+            self._active.pop(name, None)
+        else:
+            self._estimate.reach(name, event["share"])
+            self._active[name] = (event["share"], event["detail"])
+            if kind == "milestone" and time.monotonic() - self._last_line > _LINE_SECONDS:
+                self._line(name, event["detail"])
 
-    def ended(self, record: dict[str, Any]) -> None:
-        """A run has its record."""
-        run = record["run"]
-        self._work.end(run)
-        self._active.pop(run, None)
-        self._recorded.add(run)
-        text = record["status"] + (f": {record['error']}" if record.get("error") else "")
-        self._line(run, f"{text} ({len(self._recorded)} of {len(self._specs)} runs)", {})
+    def ended(self, record: Record) -> None:
+        """A task has its record."""
+        name = record["run"]
+        self._estimate.end(name)
+        self._active.pop(name, None)
+        self._recorded.add(name)
+        error = f": {record['error']}" if record.get("error") else ""
+        self._line(name, f"{record['status']}{error} ({self._counts()})")
 
-    def _line(self, run: str, text: str, row: dict[str, Any]) -> None:
+    def _counts(self) -> str:
+        return f"{len(self._recorded)} of {counted(len(self._labels), self._noun)}"
+
+    def _line(self, name: str, text: str) -> None:
         """Print a plain line where there is no live display."""
         if self._live:
             return
-        scores = "".join(
-            f", {name} {row[name]:.4f}" for name in ("loss", "val_accuracy") if name in row
-        )
         self._last_line = time.monotonic()
-        left = duration(self._work.seconds_left())
-        say(self._console, f"{self._label(run)}: {text}{scores}; left: {left}")
+        left = duration(self._estimate.seconds_left())
+        say(self._console, f"{self._labels[name]}: {text}; left: {left}")
 
-    def _view(self) -> Group:
-        left = duration(self._work.seconds_left())
+    def view(self) -> Group:
+        """Return what a live display shows now: the bar over all, a line per active task."""
         self._bar.update(
-            self._bar_task,
-            completed=self._work.finished,
-            description=f"{len(self._recorded)} of {len(self._specs)} runs",
-            left=left,
+            self._whole,
+            completed=self._estimate.share,
+            description=self._counts(),
+            left=duration(self._estimate.seconds_left()),
         )
-        table = Table(box=None, pad_edge=False)
-        for heading in ("run", "epoch", "loss", "val. accuracy"):
-            table.add_column(heading, justify="left" if heading == "run" else "right")
-        for run, shown in list(self._active.items()):
-            loss, accuracy = shown.get("loss"), shown.get("val_accuracy")
-            table.add_row(
-                self._label(run),
-                f"{shown['epoch']}/{self._specs[run].epochs}" if shown["epoch"] else "starting",
-                "" if loss is None else f"{loss:.4f}",
-                "" if accuracy is None else f"{accuracy:.2%}",
-            )
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for name, (share, detail) in list(self._active.items()):
+            table.add_row(self._labels[name], f"{share:.0%}", detail)
         return Group(self._bar, table)
-
-    def _label(self, run: str) -> str:
-        spec = self._specs[run]
-        settings = [f"{name.replace('_', ' ')} {getattr(spec, name)}" for name in self._varied]
-        return ", ".join([spec.activation, *settings, f"seed {spec.seed}"])

@@ -1,4 +1,4 @@
-"""Many runs: what is missing, workers, retries."""
+"""Where tasks are carried out: in this process, or in workers of a Dask cluster on this machine."""
 
 import abc
 import contextlib
@@ -8,28 +8,28 @@ import os
 import queue
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from multiprocessing import resource_tracker
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from benchmark.activations import resolve
-from benchmark.data import loading
 from benchmark.errors import RequestError
+from benchmark.execution import interrupts
 from benchmark.execution.task import (
     Event,
+    Record,
+    Report,
+    Settings,
     Task,
-    check_entries,
+    check_activations,
     configure_once,
     error_line,
     output_into,
 )
-from benchmark.results.folder import Store
-from benchmark.training.spec import COMPARISON, RunSpec
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
 
 TOPIC = "activation-benchmark"
-# A run whose worker was lost this often is given up: it is the run that kills them.
+# A task whose worker was lost this often is given up: it is the task that kills them.
 LOST_WORKERS = 3
 # XLA uses half of an AVX-512 register unless told otherwise. It changes no bit of a result.
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
@@ -51,75 +51,48 @@ def worker_environment() -> dict[str, str]:
     return {"XLA_FLAGS": flags, "KERAS_BACKEND": "tensorflow"}
 
 
-@contextlib.contextmanager
-def _interrupts_kept() -> Iterator[Callable[[], None]]:
-    """Provide a function that raises if Ctrl-C was pressed.
+class Workers(abc.ABC):
+    """What carries out tasks."""
 
-    A KeyboardInterrupt that reaches Python inside a callback of TensorFlow can be lost there.
-    """
-    asked = False
+    @abc.abstractmethod
+    def check(self, user_activations: bytes, settings: Settings) -> list[str]:
+        """Check the user's activations; see `check_activations`."""
 
-    def remember(number: int, frame: Any) -> None:
-        nonlocal asked
-        asked = True
-        raise KeyboardInterrupt
-
-    def stop_if_asked() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop_if_asked
-        return
-    kept = signal.signal(signal.SIGINT, remember)
-    try:
-        yield stop_if_asked
-    finally:
-        signal.signal(signal.SIGINT, kept or signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Put Ctrl-C off to the end of the block; processes started in it never hear of it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Its first start, in whatever thread, would let Ctrl-C through again.
-    resource_tracker.ensure_running()
-    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
-
-
-class InProcess:
-    """Runs one after another in this process."""
-
-    def check(self, entries: bytes, spec: RunSpec) -> list[str]:
-        """Check the user's activations; see `check_entries`."""
-        return check_entries(entries, spec)
-
-    def run(self, tasks: list[Any], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
+    @abc.abstractmethod
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
         """Yield each task's record as it ends."""
-        with _interrupts_kept() as stop_if_asked:
 
-            def heard(event: Event) -> None:
+
+class InProcess(Workers):
+    """Tasks one after another in this process."""
+
+    def check(self, user_activations: bytes, settings: Settings) -> list[str]:
+        """Check the user's activations; see `check_activations`."""
+        return check_activations(user_activations, settings)
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
+        """Yield each task's record as it ends."""
+        with interrupts.remembered() as stop_if_asked:
+
+            def report_or_stop(event: Event) -> None:
                 stop_if_asked()
                 report(event)
 
             try:
                 for task in tasks:
-                    yield task.execute(heard)
+                    yield task.execute(report_or_stop)
                     stop_if_asked()
             finally:
                 # The process is the user's: what was compiled would stay in its memory.
-                if training := sys.modules.get("benchmark.training.kept_trainers"):
-                    training.forget()
+                forget_trainers()
 
 
-# What a run's end by the loss of its worker is called: by Dask, and by `child`.
-_LOST = ("KilledWorker", "ChildLostError")
+def forget_trainers() -> None:
+    """Let go of what this process has compiled, if it has trained at all."""
+    if kept_trainers := sys.modules.get("benchmark.training.kept_trainers"):
+        kept_trainers.forget()
+
+
 _SCHEDULER_LOST = "the connection to the scheduler broke"
 
 
@@ -127,17 +100,19 @@ class SchedulerLostError(OSError):
     """The connection to the scheduler broke; what has come back is recorded."""
 
 
-class DaskWorkers(abc.ABC):
-    """Runs at once on Dask workers: what is common to those here and those elsewhere."""
+class DaskWorkers(Workers):
+    """Tasks at once on Dask workers, one each: what is common to those here and elsewhere."""
 
-    _client: Any
+    _client: "Client"
     _topic: str
     # How many tasks are with Dask at a time; None: all.
     _ahead: int | None = None
 
-    def check(self, entries: bytes, spec: RunSpec) -> list[str]:
-        """Check the user's activations in a worker; see `check_entries`."""
-        future = self._check(entries, spec)
+    def check(self, user_activations: bytes, settings: Settings) -> list[str]:
+        """Check the user's activations in a worker; see `check_activations`."""
+        from distributed import KilledWorker
+
+        future = self._submit(check_activations, user_activations, settings, settings=settings)
         try:
             return future.result()
         except RequestError:
@@ -145,31 +120,31 @@ class DaskWorkers(abc.ABC):
         except Exception as error:
             if future.cancelled():
                 raise SchedulerLostError(_SCHEDULER_LOST) from error
-            if type(error).__name__ in _LOST:
+            problem = error_line(error)
+            if isinstance(error, KilledWorker):
                 problem = "one of them ends the process it runs in"
-            else:
-                problem = error_line(error)
             raise RequestError(f"the check of your activations failed: {problem}") from error
 
-    def run(self, tasks: list[Task], report: Callable[[Event], None]) -> Iterator[dict[str, Any]]:
-        """Yield each task's record as it ends; a lost worker costs its run a retry.
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
+        """Yield each task's record as it ends; a lost worker costs its task a retry.
 
         Raises:
             SchedulerLostError: the scheduler has gone.
         """
-        arrivals: queue.Queue = queue.Queue()
+        arrivals: queue.Queue[Any] = queue.Queue()
         self._client.subscribe_topic(self._topic, lambda event: arrivals.put(event[1]))
-        waiting, to_come = {}, iter(enumerate(tasks))
+        submitted: dict[str, tuple[Task, Future]] = {}
+        waiting = iter(enumerate(tasks))
 
-        def start_next() -> None:
-            for place, task in itertools.islice(to_come, 1):
-                future = self._start(task, place)
-                waiting[future.key] = (task, future)
-                future.add_done_callback(lambda done: arrivals.put(done))
+        def submit_next() -> None:
+            for rank, task in itertools.islice(waiting, 1):
+                future = self._start(task, rank)
+                submitted[str(future.key)] = (task, future)
+                future.add_done_callback(arrivals.put)
 
         for _ in range(self._ahead or len(tasks)):
-            start_next()
-        while waiting:
+            submit_next()
+        while submitted:
             try:
                 # Bounded, so that Ctrl-C is heard on every system.
                 arrival = arrivals.get(timeout=1.0)
@@ -178,48 +153,53 @@ class DaskWorkers(abc.ABC):
             if isinstance(arrival, dict):
                 report(arrival)
                 continue
-            task, future = waiting.pop(arrival.key)
+            task, future = submitted.pop(str(arrival.key))
             if future.cancelled():
                 raise SchedulerLostError(_SCHEDULER_LOST)
-            start_next()
+            submit_next()
             yield self._record(task, future)
             future.release()
 
-    def _record(self, task: Task, future: Any) -> dict[str, Any]:
+    def _record(self, task: Task, future: "Future") -> Record:
+        from distributed import KilledWorker
+
         try:
             return self._arrived(task, future.result())
+        except KilledWorker as error:
+            return task.failed(f"its worker was lost {error.allowed_failures + 1} times")
         except Exception as error:
-            reason = error_line(error)
-            if type(error).__name__ == "KilledWorker":
-                reason = f"its worker was lost {error.allowed_failures + 1} times"
-            elif type(error).__name__ == "ChildLostError":
-                reason = f"its process was lost {LOST_WORKERS} times: {error}"
-            return task.failed(reason)
+            return task.failed(error_line(error))
+
+    def _start(self, task: Task, rank: int) -> "Future":
+        """Submit a task, to begin the earlier the lower its rank."""
+        key = f"{self._topic}-{task.name}"
+        call = (self._execute, task, self._topic)
+        return self._submit(*call, settings=task.settings, key=key, priority=-rank)
+
+    def _submit(
+        self, function: Callable[..., Any], *arguments: Any, settings: Settings, **options: Any
+    ) -> "Future":
+        return self._client.submit(function, *arguments, pure=False, **options)
+
+    # What a worker calls with the task and the topic of its events; its answer is for `_arrived`.
+    _execute: Callable[..., Any]
 
     @abc.abstractmethod
-    def _check(self, entries: bytes, spec: RunSpec) -> Any:
-        """Return the future of the warnings of `check_entries`."""
-
-    @abc.abstractmethod
-    def _start(self, task: Task, place: int) -> Any:
-        """Return the future of a task, the earlier the lower its place."""
-
-    @abc.abstractmethod
-    def _arrived(self, task: Task, answer: Any) -> dict[str, Any]:
+    def _arrived(self, task: Task, answer: Any) -> Record:
         """Return the task's record, its files in their place."""
 
 
 class LocalWorkers(DaskWorkers):
-    """Runs at once in worker processes of a local Dask cluster, one run each at a time."""
+    """Worker processes of a Dask cluster on this machine; they write into the folder themselves."""
 
     _topic = TOPIC
 
     def __init__(self, jobs: int) -> None:
-        self._cluster = None
+        self._cluster: LocalCluster | None = None
         self._stack = contextlib.ExitStack()
         try:
             # The workers leave Ctrl-C to this process.
-            with _interrupts_held():
+            with interrupts.held():
                 self._open(jobs)
         except BaseException:
             self.kill()
@@ -253,14 +233,14 @@ class LocalWorkers(DaskWorkers):
         # A task waits here: one that waits at a worker would be counted among what killed it.
         self._ahead = jobs
 
-    def _check(self, entries: bytes, spec: RunSpec) -> Any:
-        return self._client.submit(check_entries, entries, spec, pure=False)
+    @staticmethod
+    def _execute(task: Task, topic: str) -> Record:
+        from distributed import get_worker
 
-    def _start(self, task: Task, place: int) -> Any:
-        key = f"{TOPIC}-{task.name}"
-        return self._client.submit(_execute_on_worker, task, key=key, pure=False, priority=-place)
+        worker = get_worker()
+        return task.execute(lambda event: worker.log_event(topic, event))
 
-    def _arrived(self, task: Task, answer: dict[str, Any]) -> dict[str, Any]:
+    def _arrived(self, task: Task, answer: Record) -> Record:
         return answer
 
     def kill(self) -> None:
@@ -274,13 +254,6 @@ class LocalWorkers(DaskWorkers):
     def close(self) -> None:
         """Stop the workers and undo the settings."""
         self._stack.close()
-
-
-def _execute_on_worker(task: Task) -> dict[str, Any]:
-    from distributed import get_worker
-
-    worker = get_worker()
-    return task.execute(lambda event: worker.log_event(TOPIC, event))
 
 
 @contextlib.contextmanager
@@ -303,25 +276,25 @@ def _main_module_hidden() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def workers(
+def open_workers(
     jobs: int,
     here: bool,
-    spec: RunSpec,
+    settings: Settings,
     say: Callable[[str], None],
-    cluster: DaskWorkers | None = None,
-) -> Iterator[InProcess | DaskWorkers]:
-    """Provide what carries out the runs: the cluster, which stays connected, else this process if
-    `here`, else `jobs` workers.
+    cluster: Workers | None = None,
+) -> Iterator[Workers]:
+    """Provide what carries out tasks: the cluster, which stays connected, else this process if
+    `here`, else `jobs` workers on this machine.
 
-    Where TensorFlow already runs in this process with other settings than the spec's, there is
-    one worker instead, and `say` is told.
+    Where TensorFlow already runs in this process with other settings there is one worker instead,
+    and `say` is told.
     """
     if cluster:
         yield cluster
         return
     if here:
         with output_into(os.devnull):
-            ready = configure_once(spec.threads, spec.device, spec.deterministic)
+            ready = configure_once(settings)
         if ready:
             yield InProcess()
             return
@@ -339,33 +312,3 @@ def workers(
             pool.close()
         raise
     pool.close()
-
-
-def tasks_for(
-    specs: list[RunSpec],
-    store: Store,
-    located: loading.Located,
-    entries: bytes,
-    facts: dict[str, Any],
-    fresh: bool,
-    purposes: Mapping[str, str] = MappingProxyType({}),
-) -> list[Task]:
-    """Return a task for each run that is not done yet, or if `fresh` for each.
-
-    `facts` go into each record, with what is known of its activation and what the run is for.
-    """
-    missing = [spec for spec in specs if fresh or not store.folder(spec.run).done()]
-    output = str(store.path.resolve())
-
-    def known(spec: RunSpec) -> dict[str, Any]:
-        purpose = purposes.get(spec.run, COMPARISON)
-        return {**facts, "purpose": purpose, "activation": _known_of(spec)}
-
-    return [Task(spec, located, output, entries, known(spec), fresh) for spec in missing]
-
-
-def _known_of(spec: RunSpec) -> dict[str, Any]:
-    entry = resolve(spec.activation)
-    kept = ("name", "formula", "paper", "initializer", "recommended", "dropout", "index")
-    known = {name: getattr(entry, name) for name in kept}
-    return {**known, "parameters": dict(entry.parameters), "sha256": spec.activation_sha256}

@@ -70,9 +70,12 @@ class Setting:
         """
         import numpy as np
 
+        assert self.data is not None
+        scale = self.data.scale
+
         def flat(name: str) -> "np.ndarray":
             images = getattr(self.data, f"x_{name}")
-            return images.reshape(len(images), -1).astype(np.float32) / self.data.scale
+            return images.reshape(len(images), -1).astype(np.float32) / scale
 
         if not standardised:
             return flat(part)

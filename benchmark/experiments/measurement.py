@@ -1,172 +1,40 @@
-"""Experiments from what was asked for to their tables and figures: one in this process, what is
-missing of many."""
+"""An experiment as a task: its table measured, its figures drawn, its record written."""
 
 import contextlib
-import dataclasses
-import json
 import os
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmark.activations import fingerprint, names, plugins, resolve
+from benchmark.activations import plugins, resolve
 from benchmark.data import loading
-from benchmark.errors import RequestError, unknown
-from benchmark.execution.task import EVENT_SECONDS, configure_for, error_line, output_into, split_of
+from benchmark.errors import RequestError
+from benchmark.execution.task import (
+    EVENT_SECONDS,
+    Record,
+    Report,
+    Settings,
+    configure_for,
+    error_line,
+    output_into,
+    split_of,
+)
 from benchmark.experiments import catalogue
-from benchmark.experiments.base import Experiment, Option, Setting
+from benchmark.experiments.base import Experiment, Setting
+from benchmark.experiments.request import MeasurementSpec
 from benchmark.results.folder import Store
-from benchmark.training.options import activation_list, listed, seed_list
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-# What `run_experiments` takes beside the experiments' own options.
-KEYWORDS = ("activations", "seeds", "dataset", "data_dir", "jobs", "output", "fresh", "style")
-
-
-@dataclass(frozen=True)
-class MeasurementSpec:
-    """Everything that decides an experiment's table, but for measured times.
-
-    `activations` are pairs of name and hash of a user's source; `options` pairs of name and value.
-    """
-
-    experiment: str
-    activations: tuple[tuple[str, str], ...]
-    seeds: tuple[int, ...]
-    options: tuple[tuple[str, Any], ...]
-    dataset: str
-    data_sha256: str
-    protocol: int
-    threads: int = 1
-    device: str = "CPU"
-    deterministic: bool = False
-
-    @property
-    def run(self) -> str:
-        """Name of the experiment."""
-        return self.experiment
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the spec as it reads back from a record."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-
-@dataclass(frozen=True)
-class Request:
-    """Experiments asked for, every setting checked, before any data are looked up.
-
-    `activations` and `seeds` are None where each experiment's own apply, to which the
-    activations `beside` are added; `options` are by experiment and name.
-    """
-
-    experiments: list[Experiment]
-    activations: list[str] | None
-    beside: list[str]
-    seeds: list[int] | None
-    options: dict[tuple[str, str], Any]
-
-
-def request(
-    chosen: Any = None,
-    activations: Any = None,
-    beside: "Iterable[str]" = (),
-    seeds: Any = None,
-    options: "Mapping[str, Any] | None" = None,
-) -> Request:
-    """Check what was asked for.
-
-    Args:
-        chosen: names of experiments; None: all of them.
-        activations: names, or "all"; None: each experiment's own and those `beside`.
-        beside: further activations.
-        seeds: a count or a list; None: each experiment's own.
-        options: experiments' own options by name; those that are None are left out.
-
-    Raises:
-        RequestError: one of them cannot be used.
-    """
-    everything = list(catalogue.catalogue().values())
-    if chosen is not None:
-        named = listed("experiments", chosen, lambda item: catalogue.resolve(item).name)
-        everything = [made for made in everything if made.name in named]
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    known = {option.name for made in everything for option in made.options}
-    for name in given:
-        if name not in known:
-            raise _stray(name, everything)
-    return Request(
-        everything,
-        None if activations is None else activation_list(activations),
-        list(beside),
-        None if seeds is None else seed_list(seeds),
-        # Of options with one name each experiment has its own rules.
-        {
-            (made.name, option.name): _converted(made, option, given[option.name])
-            for made in everything
-            for option in made.options
-            if option.name in given
-        },
-    )
-
-
-def _converted(made: Experiment, option: Option, value: Any) -> Any:
-    try:
-        return option.convert(value)
-    except RequestError as error:
-        raise RequestError(f"{made.name}: {error}") from error
-
-
-def _stray(name: str, chosen: list[Experiment]) -> RequestError:
-    """Return the error for an option that none of the chosen experiments has."""
-    owners = [
-        made.name
-        for made in catalogue.catalogue().values()
-        if name in (option.name for option in made.options)
-    ]
-    if not owners:
-        own = {option.name for made in chosen for option in made.options}
-        return unknown("option", name, sorted({*own, *KEYWORDS}))
-    asked = ", ".join(made.name for made in chosen)
-    option = name.replace("_", "-")
-    return RequestError(f"option '--{option}' is of {', '.join(owners)}, not of {asked}")
-
-
-def specs_for(wanted: Request, dataset: str, data_sha256: str) -> list[MeasurementSpec]:
-    """Return one spec per experiment, in the report's order."""
-    return [_spec(wanted, made, dataset, data_sha256) for made in wanted.experiments]
-
-
-def _spec(wanted: Request, made: Experiment, dataset: str, data_sha256: str) -> MeasurementSpec:
-    chosen = wanted.activations
-    if chosen is None:
-        own = names() if made.activations is None else made.activations
-        chosen = list(dict.fromkeys([*own, *wanted.beside]))
-    seeds = list(range(made.seeds)) if wanted.seeds is None else wanted.seeds
-    return MeasurementSpec(
-        experiment=made.name,
-        activations=tuple((name, fingerprint.fingerprint(resolve(name))) for name in chosen),
-        seeds=tuple(seeds) if made.seeds else (),
-        options=tuple(
-            (option.name, wanted.options.get((made.name, option.name), option.default))
-            for option in made.options
-        ),
-        dataset=dataset if made.images else "",
-        data_sha256=data_sha256 if made.images else "",
-        protocol=made.protocol,
-    )
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a worker needs to do one experiment: all of it travels."""
+    """One experiment. `facts` go into its record; `fresh` does it again where it is done."""
 
     spec: MeasurementSpec
     located: loading.Located | None
     output: str
-    entries: bytes
+    user_activations: bytes
     facts: dict[str, Any]
     fresh: bool
     style: str
@@ -176,42 +44,90 @@ class Measurement:
         """Name of the experiment."""
         return self.spec.experiment
 
-    def execute(self, report: "Callable[[dict[str, Any]], None]") -> dict[str, Any]:
+    @property
+    def label(self) -> str:
+        """What the display calls it."""
+        return self.name
+
+    @property
+    def settings(self) -> Settings:
+        """What TensorFlow must be set to."""
+        return Settings(self.spec.threads, self.spec.device, self.spec.deterministic)
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes by default."""
+        return self.experiment.seconds
+
+    @property
+    def alone(self) -> bool:
+        """Whether it measures time."""
+        return self.experiment.alone
+
+    @property
+    def experiment(self) -> Experiment:
+        """What is measured."""
+        return catalogue.resolve(self.name)
+
+    @property
+    def _store(self) -> Store:
+        return Store(self.output)
+
+    def is_done(self) -> bool:
+        """Return whether it is measured and drawn as asked for, and not to be done again."""
+        record = self.finished()
+        if record is None:
+            return False
+        figures = {path.name for path in self._store.figures(self.name)}
+        return record["style"] == self.style and set(record["figures"]) <= figures
+
+    def finished(self) -> Record | None:
+        """Return the record if it was measured with this very spec and is not wanted again."""
+        if self.fresh:
+            return None
+        record = self._store.measurement(self.name)
+        return record if record and record["spec"] == self.spec.as_json() else None
+
+    def execute(self, report: Report) -> Record:
         """Do the experiment in this process, as far as it is not done, and return its record.
 
         One that raises is recorded as failed; the exception does not get out.
         """
         report({"run": self.name, "kind": "start"})
         try:
-            with Store(self.output).experiment_lock(self.name), output_into(os.devnull):
+            with self._store.experiment_lock(self.name), output_into(os.devnull):
                 record = self._execute(report)
         except Exception as error:
             record = self.failed(error_line(error), traceback.format_exc())
         report({"run": self.name, "kind": "end"})
         return record
 
-    def _execute(self, report: "Callable[[dict[str, Any]], None]") -> dict[str, Any]:
+    def failed(self, error: str, text: str = "") -> Record:
+        """Write down why the experiment could not be done, and return its record."""
+        with contextlib.suppress(OSError):
+            self._store.write_failure(self.name, f"{error}\n{text}")
+        return {"run": self.name, "status": "failed", "error": error}
+
+    def _execute(self, report: Report) -> Record:
         from benchmark.experiments.figures import draw_experiment
 
-        store = Store(self.output)
-        # A plug-in's colors are wanted for drawing too.
-        plugins.unpack(self.entries)
-        record = None if self.fresh else finished(store, self.spec)
-        if record is None:
-            record = self._measure(store, report)
+        if self.user_activations:
+            # A plug-in's colors are wanted for drawing too.
+            plugins.unpack(self.user_activations)
+        record = self.finished() or self._measure(report)
         places = {name: resolve(name).index for name, _ in self.spec.activations}
-        figures = [path.name for path in draw_experiment(store, self.name, self.style, places)]
+        paths = draw_experiment(self._store, self.name, self.style, places)
+        figures = [path.name for path in paths]
         record |= {"places": places, "style": self.style, "figures": figures}
-        store.write_measurement(self.name, record)
+        self._store.write_measurement(self.name, record)
         return {**record, "run": self.name}
 
-    def _measure(self, store: Store, report: "Callable[[dict[str, Any]], None]") -> dict[str, Any]:
+    def _measure(self, report: Report) -> Record:
         """Write the table and return the record, without what is known of the figures."""
-        configure_for(self.spec)
+        configure_for(self.settings)
         start = time.perf_counter()
-        store.write_experiment(
-            self.name, catalogue.resolve(self.name).measure(self._setting(report))
-        )
+        table = self.experiment.measure(self._setting(report))
+        self._store.write_experiment(self.name, table)
         return {
             "experiment": self.name,
             "status": "complete",
@@ -221,17 +137,9 @@ class Measurement:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
 
-    def _setting(self, report: "Callable[[dict[str, Any]], None]") -> Setting:
-        last = 0.0
-
-        def progress(done: int, of: int) -> None:
-            nonlocal last
-            if time.monotonic() - last > EVENT_SECONDS:
-                last = time.monotonic()
-                report({"run": self.name, "kind": "part", "done": done, "of": of})
-
+    def _setting(self, report: Report) -> Setting:
         data = None
-        if self.spec.dataset:
+        if self.spec.dataset and self.located:
             sha256, data = split_of(self.located, "holdout")
             if sha256 != self.spec.data_sha256:
                 raise RequestError(f"the files of {self.spec.dataset} changed while the job ran")
@@ -241,25 +149,22 @@ class Measurement:
             options=dict(self.spec.options),
             dataset=self.spec.dataset,
             data=data,
-            progress=progress,
+            progress=_progress(self.name, report),
         )
 
-    def failed(self, error: str, text: str = "") -> dict[str, Any]:
-        """Write down why the experiment could not be done, and return its record."""
-        with contextlib.suppress(OSError):
-            Store(self.output).write_failure(self.name, f"{error}\n{text}")
-        return {"run": self.name, "status": "failed", "error": error}
 
+def _progress(name: str, report: Report) -> Callable[[int, int], None]:
+    """Return what an experiment calls with the parts done and the parts in all."""
+    last = 0.0
 
-def finished(store: Store, spec: MeasurementSpec) -> dict[str, Any] | None:
-    """Return the record of the experiment if it was done with this very spec, else None."""
-    record = store.measurement(spec.experiment)
-    return record if record and record["spec"] == spec.as_json() else None
+    def progress(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > EVENT_SECONDS:
+            last = time.monotonic()
+            share = done / max(of, 1)
+            report({"run": name, "kind": "progress", "share": share, "detail": ""})
 
-
-def _drawn(store: Store, record: dict[str, Any], style: str) -> bool:
-    there = {path.name for path in store.figures(record["experiment"])}
-    return record["style"] == style and set(record["figures"]) <= there
+    return progress
 
 
 def tasks_for(
@@ -270,17 +175,9 @@ def tasks_for(
     fresh: bool,
     style: str,
 ) -> list[Measurement]:
-    """Return a task for each experiment that is not done or not drawn yet, or if `fresh` for each.
-
-    `facts` go into each record.
-    """
-
-    def done(spec: MeasurementSpec) -> bool:
-        record = None if fresh else finished(store, spec)
-        return bool(record) and _drawn(store, record, style)
-
-    missing = [spec for spec in specs if not done(spec)]
-    entries = [resolve(name) for spec in missing for name, _ in spec.activations]
-    users = list({entry.name: entry for entry in entries if entry.is_user}.values())
-    packed, output = plugins.pack(users), str(store.path.resolve())
-    return [Measurement(spec, located, output, packed, facts, fresh, style) for spec in missing]
+    """Return a task for each experiment. `facts` go into each record."""
+    activations = [resolve(name) for spec in specs for name, _ in spec.activations]
+    users = list({one.name: one for one in activations if one.is_user}.values())
+    packed = plugins.pack(users) if users else b""
+    output = str(store.path.resolve())
+    return [Measurement(spec, located, output, packed, facts, fresh, style) for spec in specs]

@@ -11,7 +11,6 @@ import pandas as pd
 from benchmark.activations import ARTICLE_SIX, names
 from benchmark.experiments import catalogue
 from benchmark.experiments.base import Experiment
-from benchmark.results.formats import cell
 from benchmark.training.request import BASELINE, FIRST_TUNING_SEED, preset_for
 from benchmark.training.spec import COMPARISON, TUNING
 
@@ -153,7 +152,7 @@ def _options(grid: pd.DataFrame, baseline: str | None) -> list[str]:
         words += ["--limit", str(int(first["limit"]))]
     for name, usual in _USUAL.items():
         if first[name] != usual:
-            words += [f"--{name}", cell(first[name])]
+            words += [f"--{name}", str(first[name])]
     if first["deterministic"]:
         words += ["--deterministic"]
     there = list(grid["activation"])
@@ -167,7 +166,7 @@ def _listed(name: str, values: list[Any]) -> str:
         return _seeds(sorted(values), first=0)
     if name == "activation" and values != list(ARTICLE_SIX) and set(values) == set(names()):
         return "all"
-    return ",".join(cell(value) for value in values)
+    return ",".join(str(value) for value in values)
 
 
 def _seeds(seeds: list[int], first: int) -> str:
@@ -182,7 +181,7 @@ def _tuning_options(tuning: tuple[tuple, tuple] | None) -> list[str]:
     if not tuning:
         return []
     rates, seeds = tuning
-    words = ["--tune-learning-rates", ",".join(cell(float(rate)) for rate in rates)]
+    words = ["--tune-learning-rates", ",".join(str(float(rate)) for rate in rates)]
     asked = _seeds(list(seeds), first=FIRST_TUNING_SEED)
     # Three are the default.
     return words if asked == "3" else [*words, "--tune-seeds", asked]
@@ -237,7 +236,7 @@ def _own_options(
     for name, value in spec["options"]:
         if name in defaults and value != _as_read(defaults[name]):
             values = value if isinstance(value, list) else [value]
-            words += [f"--{name.replace('_', '-')}", ",".join(cell(item) for item in values)]
+            words += [f"--{name.replace('_', '-')}", ",".join(str(item) for item in values)]
     return words
 
 

@@ -51,7 +51,7 @@ def check_data(sources: Sequence[Source]) -> None:
     """Refuse two versions of a dataset.
 
     Raises:
-        RequestError: there are.
+        RequestError: two sources have other files under one name.
     """
     known: dict[str, tuple[str, Source]] = {}
     for source in sources:
@@ -69,7 +69,7 @@ def check_definitions(sources: Sequence[Source]) -> None:
     """Refuse two definitions of an activation under one name.
 
     Raises:
-        RequestError: there are.
+        RequestError: two sources differ in a formula, parameter or setting of an activation.
     """
     known: dict[str, dict[str, tuple[dict[str, Any], Source]]] = {}
     for source in sources:
@@ -89,9 +89,9 @@ def check_definitions(sources: Sequence[Source]) -> None:
                     )
 
 
-def _unlike(key: str, one: dict[str, Any], two: dict[str, Any]) -> str:
-    # Of a hash the beginning will do.
-    values = [str(facts[key])[:10] if key == "sha256" else facts[key] for facts in (one, two)]
+def _unlike(key: str, first: dict[str, Any], second: dict[str, Any]) -> str:
+    # The beginning of a hash is enough.
+    values = [str(facts[key])[:10] if key == "sha256" else facts[key] for facts in (first, second)]
     return f"{key} {values[0]!r} and {values[1]!r}"
 
 
@@ -104,11 +104,11 @@ def _definitions(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, {"sha256": sha256}
 
 
-def check_twins(sources: Sequence[Source]) -> None:
-    """Refuse two runs of one seed whose settings the tables cannot tell apart.
+def check_duplicates(sources: Sequence[Source]) -> None:
+    """Refuse duplicate runs: of one seed, with settings that the tables cannot tell apart.
 
     Raises:
-        RequestError: there are, of two kinds of device for instance.
+        RequestError: there are some, as from two kinds of device.
     """
     columns = [*summary.SETTINGS, "activation", "seed"]
     fields = [_SPEC_NAMES.get(name, name) for name in columns]
@@ -117,17 +117,18 @@ def check_twins(sources: Sequence[Source]) -> None:
         for run, record in source.listed().items():
             spec = record["spec"]
             key = tuple(spec.get(name) for name in fields)
-            twin, other, first = known.setdefault(key, (run, spec, source))
-            if twin == run or first is source:
+            duplicate, other, first = known.setdefault(key, (run, spec, source))
+            if duplicate == run or first is source:
                 continue
             unlike = [
                 f"{name} {other.get(name)} and {value}"
                 for name, value in spec.items()
                 if other.get(name) != value
             ]
+            reason = listing(unlike or ["made by two versions of this project"])
             raise RequestError(
-                f"run {twin} in {first.name} and run {run} in {source.name} have the same settings"
-                f" and seed ({listing(unlike or ['made by two versions of this project'])}): merge"
+                f"run {duplicate} in {first.name} and run {run} in {source.name} have the same"
+                f" settings and seed ({reason}): merge"
                 " runs of one kind, or of different seeds"
             )
 
@@ -139,19 +140,19 @@ def purposes(sources: Sequence[Source]) -> dict[str, str]:
         RequestError: a run served to choose a learning rate in one folder, and is a result in
             another.
     """
-    found: dict[str, tuple[str, Source]] = {}
+    known: dict[str, tuple[str, Source]] = {}
     for source in sources:
         for run, purpose in source.purposes.items():
-            known, first = found.setdefault(run, (purpose, source))
-            if (known == TUNING) != (purpose == TUNING):
+            other, first = known.setdefault(run, (purpose, source))
+            if (other == TUNING) != (purpose == TUNING):
                 raise RequestError(
-                    f"run {run} is for {known} in {first.name} and for {purpose} in"
+                    f"run {run} is for {other} in {first.name} and for {purpose} in"
                     f" {source.name}: one that chose a learning rate cannot be a result too;"
                     " compare other seeds"
                 )
             if purpose == COMPARISON:
-                found[run] = (purpose, first)
-    return {run: purpose for run, (purpose, _) in found.items()}
+                known[run] = (purpose, first)
+    return {run: purpose for run, (purpose, _) in known.items()}
 
 
 def check_tuning(sources: Sequence[Source]) -> None:
@@ -171,9 +172,9 @@ def check_tuning(sources: Sequence[Source]) -> None:
                 name = spec.pop("activation")
                 spec.pop("activation_sha256")
                 tried.setdefault((name, tuple(sorted(spec.items(), key=str))), set()).add(grid)
-        for (name, setting), grid in tried.items():
-            known, other, first = grids.setdefault(setting, (grid, name, source))
-            if known != grid:
+        for (name, setting), candidates in tried.items():
+            known, other, first = grids.setdefault(setting, (candidates, name, source))
+            if known != candidates:
                 raise RequestError(
                     f"{source.name} chose the learning rate of {name} by other rates or seeds than"
                     f" {first.name} that of {other}: choose anew with the same"
@@ -190,14 +191,14 @@ def check_runs(sources: Sequence[Source]) -> list[str]:
     shared, unlike = [], []
     for run, first, other in _pairs(sources, "finished"):
         shared.append(run)
-        if found := _run_difference(run, first, other):
-            unlike.append((found, run, first, other))
+        if difference := _run_difference(run, first, other):
+            unlike.append((difference, run, first, other))
     if unlike:
-        found, run, first, other = max(unlike, key=lambda item: item[0].size)
+        difference, run, first, other = max(unlike, key=lambda item: item[0].size)
         rest = len(unlike) - 1
         more = f"; so have {counted(rest, 'more run')}, none by more" if rest else ""
         raise RequestError(
-            f"run {run} has other numbers in {first.name} than in {other.name}: {found.words}"
+            f"run {run} has other numbers in {first.name} than in {other.name}: {difference.words}"
             f" ({_machines(first.finished[run], other.finished[run])}){more}; take it out of one"
             f" of them, with its folder runs/{run}"
         )
@@ -225,11 +226,11 @@ def check_experiments(sources: Sequence[Source], with_times: Collection[str]) ->
             )
         if record["checksum"] == second["checksum"]:
             continue
-        found = _file_difference(f"experiments/{name}.csv", first, other)
-        if found and name not in with_times:
+        difference = _file_difference(f"experiments/{name}.csv", first, other)
+        if difference and name not in with_times:
             raise RequestError(
                 f"experiment {name} has other numbers in {first.name} than in {other.name}:"
-                f" {found.words} ({_machines(record, second)}); {again}"
+                f" {difference.words} ({_machines(record, second)}); {again}"
             )
         timed.append(name)
     return list(dict.fromkeys(timed))
@@ -256,25 +257,25 @@ class _Difference:
 
 def _run_difference(run: str, first: Source, other: Source) -> _Difference | None:
     files = (f"runs/{run}/{name}" for name in RUN_FILES)
-    found = (_file_difference(file, first, other) for file in files)
-    return next((difference for difference in found if difference), None)
+    return next(filter(None, (_file_difference(file, first, other) for file in files)), None)
 
 
 def _file_difference(name: str, first: Source, other: Source) -> _Difference | None:
-    return difference(*((source.store.path / name).read_bytes() for source in (first, other)))
+    return table_difference(*((source.store.path / name).read_bytes() for source in (first, other)))
 
 
-def difference(first: bytes, other: bytes) -> _Difference | None:
+def table_difference(first: bytes, other: bytes) -> _Difference | None:
     """Return how two tables in CSV differ, but for columns of seconds; None if they do not."""
     if first == other:
         return None
-    one, two = _columns(first), _columns(other)
-    if list(one) != list(two):
+    tables = _columns(first), _columns(other)
+    left, right = tables
+    if list(left) != list(right):
         return _Difference(math.inf, "other columns")
-    rows = [len(next(iter(table.values()), [])) for table in (one, two)]
+    rows = [len(next(iter(table.values()), [])) for table in tables]
     if rows[0] != rows[1]:
         return _Difference(math.inf, f"{rows[0]} and {rows[1]} rows")
-    apart = {name: list(map(_apart, one[name], two[name])) for name in one}
+    apart = {name: list(map(_apart, left[name], right[name])) for name in left}
     column = max(apart, key=lambda name: max(apart[name], default=0.0))
     size = max(apart[column], default=0.0)
     if not size:
@@ -292,21 +293,23 @@ def _columns(text: bytes) -> dict[str, tuple[str, ...]]:
     return {name: cells for name, cells in columns.items() if "seconds" not in name}
 
 
-def _apart(one: str, two: str) -> float:
+def _apart(left: str, right: str) -> float:
     """Return the difference of two cells; infinite where they differ and are not two numbers."""
-    if one == two:
+    if left == right:
         return 0.0
     try:
-        difference = abs(float(one) - float(two))
+        difference = abs(float(left) - float(right))
     except ValueError:
         return math.inf
     return math.inf if math.isnan(difference) else difference
 
 
 def _machines(record: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return in which ways the machines and the code that made two records differ."""
-    one, two = (_provenance(made.get("environment", {})) for made in (record, other))
-    unlike = [f"{name} {one[name]} and {two[name]}" for name in one if one[name] != two[name]]
+    """Return how the machines and the code behind two records differ."""
+    first, second = (_provenance(each.get("environment", {})) for each in (record, other))
+    unlike = [
+        f"{name} {first[name]} and {second[name]}" for name in first if first[name] != second[name]
+    ]
     return listing(unlike or ["of one kind of processor, one version of everything"])
 
 

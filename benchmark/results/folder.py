@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import RequestError
-from benchmark.results.formats import csv_text, read_sealed, sha256, write_atomic, write_sealed
+from benchmark.results.formats import csv_text, read_record, sha256, write_atomic, write_record
 from benchmark.results.run import RunFolder
 from benchmark.results.schema import DONE, HISTORY_COLUMNS, RUN_COLUMNS, spec_columns, spec_of
 from benchmark.training.spec import COMPARISON, RunSpec
@@ -63,8 +63,8 @@ class Store:
         try:
             # What a killed command was writing.
             folders = ("", "figures/", "experiments/")
-            for left_over in (p for at in folders for p in self.path.glob(f"{at}.*.tmp")):
-                left_over.unlink(missing_ok=True)
+            for temporary in (p for at in folders for p in self.path.glob(f"{at}.*.tmp")):
+                temporary.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -79,12 +79,12 @@ class Store:
         """Write history.csv and runs.csv for these runs by name, finished or not.
 
         `purposes` says what runs are for, by name; the others are for the comparison. Returns the
-        places in the palette that the runs recorded, by activation.
+        positions in the palette that the runs recorded, by activation.
         """
-        history, table, places = self._tables(runs, purposes or {})
+        history, table, positions = self._tables(runs, purposes or {})
         write_atomic(self.path / "history.csv", history)
         write_atomic(self.path / "runs.csv", table)
-        return places
+        return positions
 
     def runs(self, runs: dict[str, RunSpec], purposes: dict[str, str]) -> "pd.DataFrame":
         """Return what runs.csv would hold of these runs."""
@@ -95,9 +95,9 @@ class Store:
     def _tables(
         self, runs: dict[str, RunSpec], purposes: dict[str, str]
     ) -> tuple[str, str, dict[str, int]]:
-        """Return the texts of history.csv and runs.csv, and the places in the palette."""
+        """Return the texts of history.csv and runs.csv, and the positions in the palette."""
         header = ",".join(HISTORY_COLUMNS) + "\n"
-        bodies, rows, places = [header], [], {}
+        bodies, rows, positions = [header], [], {}
         test_sets: dict[str, dict[str, Any]] = {}
         # One pass that keeps no record: among thousands, reading them is what takes the time.
         for name, spec in runs.items():
@@ -105,15 +105,15 @@ class Store:
             record, history = folder.record(), _history_text(folder.path)
             bodies.append(history.removeprefix(header))
             row = _run_row(settings, record, _epochs_in(history))
-            # One test set serves all runs of the same data: the first complete one tells of it.
+            # All runs of the same data share a test set: it is read from the first complete one.
             if row["status"] == "complete" and not test_sets.get(spec.data_sha256):
                 test_sets[spec.data_sha256] = folder.test_set()
             rows.append({**row, "purpose": purposes.get(name) or COMPARISON})
             if record and record.get("activation"):
-                places[record["activation"]["name"]] = record["activation"]["index"]
+                positions[record["activation"]["name"]] = record["activation"]["index"]
         for row in rows:
             row |= test_sets.get(row["data_sha256"], {})
-        return "".join(bodies), csv_text(RUN_COLUMNS, rows), places
+        return "".join(bodies), csv_text(RUN_COLUMNS, rows), positions
 
     def write_table(self, name: str, frame: "pd.DataFrame") -> None:
         """Write a DataFrame as CSV: no index column, floats as in the other tables."""
@@ -143,8 +143,8 @@ class Store:
         """Return the figures of a kind, "accuracy" or an experiment's name, in order of name."""
         folder = self.path / "figures"
         # Not KIND*: among experiments "losses" is not a kind of "loss".
-        found = (*folder.glob(f"{kind}.*"), *folder.glob(f"{kind}-*.*"))
-        return sorted(path for path in found if path.suffix in (".png", ".svg"))
+        paths = (*folder.glob(f"{kind}.*"), *folder.glob(f"{kind}-*.*"))
+        return sorted(path for path in paths if path.suffix in (".png", ".svg"))
 
     def write_figure(self, name: str, formats: dict[str, bytes]) -> list[Path]:
         """Write figures/NAME.png and the like; return the paths."""
@@ -160,7 +160,7 @@ class Store:
 
     def measurement(self, name: str) -> dict[str, Any] | None:
         """Return the record of an experiment whose table is as it left it, else None."""
-        record = read_sealed(self._experiment(name, "json"))
+        record = read_record(self._experiment(name, "json"))
         try:
             table = self._experiment(name, "csv").read_bytes()
         except OSError:
@@ -175,7 +175,7 @@ class Store:
     def write_measurement(self, name: str, record: dict[str, Any]) -> None:
         """Write the record of an experiment whose table and figures are there."""
         checksum = sha256(self._experiment(name, "csv").read_bytes())
-        write_sealed(self._experiment(name, "json"), {**record, "checksum": checksum})
+        write_record(self._experiment(name, "json"), {**record, "checksum": checksum})
         self._experiment(name, "error.txt").unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -212,21 +212,20 @@ class Store:
     def recorded(self) -> dict[str, RunSpec]:
         """Return the recorded runs by name: those that runs.csv lists, else all.
 
-        Of those listed without a record, unfinished ones, it is the listing that tells the
-        settings. The names are those of the folders: another version of this project may have
-        given them.
+        The settings of an unfinished run, which has no record, are read from runs.csv. The names
+        are those of the folders: another version of this project may have given them.
         """
         listed: dict[str, dict[str, str]] = {}
         with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
             text = (self.path / "runs.csv").read_text(encoding="utf-8")
             listed = {row["run"]: row for row in csv.DictReader(io.StringIO(text))}
         names = listed or [path.name for path in sorted((self.path / "runs").glob("*/"))]
-        found = {}
+        specs = {}
         for name in names:
             record = self.folder(name).record()
             with contextlib.suppress(KeyError, TypeError, ValueError):
-                found[name] = RunSpec(**record["spec"]) if record else spec_of(listed[name])
-        return found
+                specs[name] = RunSpec(**record["spec"]) if record else spec_of(listed[name])
+        return specs
 
     def purposes(self) -> dict[str, str]:
         """Return what each recorded run is for, by name: as runs.csv has it, else its record."""

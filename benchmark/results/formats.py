@@ -1,40 +1,33 @@
-"""How files are written: CSV cells, whole or not at all, records sealed with a hash."""
+"""How files are written: CSV cells, whole or not at all, records with a checksum."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
-_to_be_quoted = re.compile('[,"\r\n]').search
+class _Lines(list[str]):
+    """What `csv.writer` writes to, a line at a time."""
 
-
-def cell(value: Any) -> str:
-    """Return a CSV cell: empty for None, else the shortest text that reads back exactly."""
-    if value is None:
-        return ""
-    # In NumPy's own text a float32 is as short as a float32 needs.
-    if isinstance(value, np.floating):
-        return str(value)
-    if isinstance(value, float):
-        return repr(value)
-    text = str(value)
-    if _to_be_quoted(text):
-        return '"' + text.replace('"', '""') + '"'
-    return text
+    write = list.append
 
 
-def csv_text(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
-    """Return the CSV text of the rows, with a header; missing keys are empty cells."""
+def csv_text(columns: Iterable[str], rows: Iterable[Mapping[Any, Any]]) -> str:
+    """Return the CSV text of the rows, with a header; missing keys and None are empty cells.
+
+    Floats are in the shortest form that reads back exactly; a float32 as short as it needs.
+    """
     columns = list(columns)
-    lines = [",".join(columns)]
-    lines += [",".join(cell(row.get(column)) for column in columns) for row in rows]
-    return "\n".join(lines) + "\n"
+    lines = _Lines()
+    # Before Python 3.13, a carriage return is quoted only if it is part of the line terminator.
+    writer = csv.writer(lines, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([row.get(column) for column in columns] for row in rows)
+    return "".join(line[:-2] + "\n" for line in lines)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -58,23 +51,23 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _seal(record: dict[str, Any]) -> str:
+def _checksum(record: dict[str, Any]) -> str:
     return sha256(json.dumps(record, sort_keys=True).encode())
 
 
-def write_sealed(path: Path, record: dict[str, Any]) -> None:
-    """Write a record as JSON, sealed with a hash of itself."""
-    # Through JSON and back, so that the seal is of what a reader will see.
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON, with a checksum of itself under "seal"."""
+    # Through JSON and back, so that the checksum is of what a reader will see.
     record = json.loads(json.dumps(record))
-    text = json.dumps({**record, "seal": _seal(record)}, indent=1)
+    text = json.dumps({**record, "seal": _checksum(record)}, indent=1)
     write_atomic(path, text + "\n")
 
 
-def read_sealed(path: Path) -> dict[str, Any] | None:
-    """Return a record without its seal, or None if there is none or it is damaged."""
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return a record without its checksum, or None if there is none or it is damaged."""
     try:
         record = json.loads(path.read_bytes())
-        seal = record.pop("seal")
+        checksum = record.pop("seal")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
-    return record if seal == _seal(record) else None
+    return record if checksum == _checksum(record) else None

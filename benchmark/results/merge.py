@@ -37,10 +37,10 @@ def merge(
     numbers, but for measured times. Runs that a source keeps but no longer lists in its tables
     are copied and stay unlisted. environment.json is the first source's, with all of them beside:
     each run's and experiment's own is in its record. runs.csv holds names and purposes only;
-    tables, figures and page are made by whoever calls, as `report` makes them. `with_times` names
+    tables, figures and page are left to the caller, as `report` writes them. `with_times` names
     the experiments whose tables hold measured times in columns of their own.
 
-    The sources are not changed, and held against other commands meanwhile. The files are gathered
+    The sources are not changed, and locked against other commands meanwhile. The files are gathered
     in a hidden folder of the output, which a killed merge leaves behind and the next one clears.
 
     Returns what was done, in lines for the screen.
@@ -54,32 +54,32 @@ def merge(
     target = Store(Path(output).expanduser().resolve())
     _check_sources(stores)
     _check_output(target.path, str(output), stores)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         for store in stores:
-            held.enter_context(_held(store))
-        opened = [_read(store) for store in stores]
-        agreement.check_data(opened)
-        agreement.check_definitions(opened)
-        agreement.check_twins(opened)
-        runs = agreement.purposes(opened)
-        agreement.check_tuning(opened)
-        shared = agreement.check_runs(opened)
-        timed = agreement.check_experiments(opened, with_times)
+            locks.enter_context(_locked(store))
+        contents = [_read(store) for store in stores]
+        agreement.check_data(contents)
+        agreement.check_definitions(contents)
+        agreement.check_duplicates(contents)
+        runs = agreement.purposes(contents)
+        agreement.check_tuning(contents)
+        shared = agreement.check_runs(contents)
+        timed = agreement.check_experiments(contents, with_times)
         target.prepare()
-        # Only seen to be possible: the folder of the runs comes whole.
+        # Created only as a check: the folder of the runs is moved here whole.
         (target.path / "runs").rmdir()
         with target.lock():
-            _gather(opened, target, runs)
-    return _told(opened, shared, timed)
+            _gather(contents, target, runs)
+    return _summary(contents, shared, timed)
 
 
-def _told(sources: list[Source], shared: list[str], timed: list[str]) -> list[str]:
+def _summary(sources: list[Source], shared: list[str], timed: list[str]) -> list[str]:
     finished, measured = _owners(sources, "finished"), _owners(sources, "measured")
     failed = [run for run in _owners(sources, "failed") if run not in finished]
-    kept = {*finished, *failed, *measured}
-    broken = [name for name in _owners(sources, "broken") if name not in kept]
-    runs, found = counted(len(finished), "finished run"), counted(len(measured), "experiment")
-    lines = [f"Merged {len(sources)} folders: {runs}, {found}."]
+    merged = {*finished, *failed, *measured}
+    broken = [name for name in _owners(sources, "broken") if name not in merged]
+    runs, experiments = counted(len(finished), "finished run"), counted(len(measured), "experiment")
+    lines = [f"Merged {len(sources)} folders: {runs}, {experiments}."]
     if shared:
         lines.append(
             f"In more than one folder, with the same numbers: {counted(len(shared), 'run')}; the"
@@ -105,14 +105,14 @@ def _check_sources(stores: list[Store]) -> None:
         raise RequestError(f"folders to merge: {given} is too few: give two or more")
     seen = set()
     for store in stores:
-        name, place = repr(str(store.path)), store.path.resolve()
-        if not place.is_dir():
+        name, path = repr(str(store.path)), store.path.resolve()
+        if not path.is_dir():
             raise RequestError(
                 f"{name} is not a folder: give the --output folders of earlier commands"
             )
-        if place in seen:
+        if path in seen:
             raise RequestError(f"{name} is given twice: give each folder once")
-        seen.add(place)
+        seen.add(path)
 
 
 def _check_output(path: Path, name: str, sources: list[Store]) -> None:
@@ -129,14 +129,14 @@ def _check_output(path: Path, name: str, sources: list[Store]) -> None:
 
 
 @contextlib.contextmanager
-def _held(store: Store) -> Iterator[None]:
-    """Hold a source; nothing is written there, and where no lock is, no command is at work."""
+def _locked(store: Store) -> Iterator[None]:
+    """Lock a source; nothing is written there, and without a lock file no command is at work."""
     from filelock import FileLock, Timeout
 
     path = store.path / ".lock"
     lock = FileLock(path, timeout=0)
     try:
-        # A lock that may not be written to cannot be held.
+        # A lock file that is not writable cannot be locked.
         if path.exists() and os.access(path, os.W_OK):
             lock.acquire()
     except Timeout as error:
@@ -205,7 +205,7 @@ def _gather(sources: list[Source], target: Store, runs: dict[str, str]) -> None:
             rows = ({"run": run, "purpose": purpose} for run, purpose in runs.items())
             gathered.write_text("runs.csv", csv_text(("run", "purpose"), rows))
         gathered.write_environment(_environment(sources))
-        # The runs last: whoever finds them finds what they are for.
+        # The runs last: where they are, their purposes are too.
         for path in sorted(gathered.path.iterdir(), key=lambda path: path.name == "runs"):
             os.rename(path, target.path / path.name)
     finally:
@@ -240,14 +240,15 @@ def _copy_experiments(sources: list[Source], to: Store) -> None:
 def _environment(sources: list[Source]) -> dict[str, Any]:
     """Return the first source's environment, so that the file reads as ever, and under
     "merged_from" all of them, each with the name of its folder."""
-    found, parts = {}, []
+    first: dict[str, Any] = {}
+    parts: list[dict[str, Any]] = []
     for source in sources:
         try:
             facts = json.loads((source.store.path / "environment.json").read_bytes())
         except (OSError, ValueError):
             continue
-        found = found or facts
-        # What was merged before names its own.
+        first = first or facts
+        # The result of an earlier merge has the environments of its own sources.
         own = [{"folder": source.store.path.resolve().name, **facts}]
         parts += facts.get("merged_from", own)
-    return {**found, "merged_from": parts}
+    return {**first, "merged_from": parts}

@@ -20,10 +20,7 @@ WORKER_BYTES = 2_000_000_000
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide or draw the numbers."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        found[name] = _version(name)
-    return found
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def _version(package: str) -> str:
@@ -38,16 +35,16 @@ def _version(package: str) -> str:
 
 def git_commit() -> str:
     """Return the commit of this code, "+changes" behind it if files differ; "" outside git."""
-    here = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[1]
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(here), *words]
+        command = ["git", "-C", str(package), *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
 
     try:
         commit = git("rev-parse", "HEAD")
-        tracked = git("ls-files", "--", str(here))
-        changes = git("status", "--porcelain", "--untracked-files=no", "--", str(here))
+        tracked = git("ls-files", "--", str(package))
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", str(package))
     except (OSError, subprocess.SubprocessError):
         return ""
     # Installed under an unrelated checkout, the files are not that checkout's.
@@ -104,12 +101,12 @@ def tensorflow_devices() -> dict[str, Any]:
 
     Returns keys "gpus" (names), "cuda_build", and "messages" (what TensorFlow wrote).
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _ASK_TENSORFLOW], capture_output=True, text=True, timeout=300
     )
-    lines = done.stdout.strip().splitlines()
-    answer = json.loads(lines[-1]) if done.returncode == 0 and lines else {}
-    return {"gpus": [], "cuda_build": False, **answer, "messages": done.stderr}
+    lines = process.stdout.strip().splitlines()
+    answer = json.loads(lines[-1]) if process.returncode == 0 and lines else {}
+    return {"gpus": [], "cuda_build": False, **answer, "messages": process.stderr}
 
 
 def gpus() -> list[str]:

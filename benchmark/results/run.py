@@ -1,4 +1,4 @@
-"""The files of one run, and the columns of the tables that hold many."""
+"""The files of one run: history, predictions, record, log and checkpoint."""
 
 import contextlib
 import csv
@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.results.formats import csv_text, read_sealed, sha256, write_atomic, write_sealed
+from benchmark.results.formats import csv_text, read_record, sha256, write_atomic, write_record
+from benchmark.results.schema import DONE, HISTORY_COLUMNS, final_scores, spec_columns
 from benchmark.training.spec import RunSpec
 
 if TYPE_CHECKING:
     from benchmark.training.loop import Checkpoint, Outcome
 
-
-from benchmark.results.schema import DONE, HISTORY_COLUMNS, final_scores, spec_columns
-
 _DIGEST_BYTES = 32
 RUN_FILES = ("history.csv", "predictions.csv")
-_TRAVELLING = ("run.json", *RUN_FILES, "log.txt")
+_TRANSFERRED = ("run.json", *RUN_FILES, "log.txt")
 
 
 class RunFolder:
@@ -53,13 +51,13 @@ class RunFolder:
 
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / ".lock", timeout=seconds):
-            for left_over in self.path.glob(".*.tmp"):
-                left_over.unlink(missing_ok=True)
+            for temporary in self.path.glob(".*.tmp"):
+                temporary.unlink(missing_ok=True)
             yield
 
     def record(self) -> dict[str, Any] | None:
         """Return run.json, or None if there is none or it is damaged."""
-        return read_sealed(self.path / "run.json")
+        return read_record(self.path / "run.json")
 
     def done(self) -> dict[str, Any] | None:
         """Return the record of a finished run whose files are as it left them, else None."""
@@ -94,7 +92,7 @@ class RunFolder:
         """Write rows and arrays as one file: they are always of the same epoch."""
         buffer = io.BytesIO()
         rows = np.frombuffer(json.dumps(checkpoint.rows).encode(), np.uint8)
-        arrays = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
+        arrays: dict[str, Any] = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
         np.savez(buffer, rows=rows, **arrays)
         content = buffer.getvalue()
         write_atomic(self._checkpoint, hashlib.sha256(content).digest() + content)
@@ -147,7 +145,7 @@ class RunFolder:
         return record
 
     def _write_record(self, record: dict[str, Any]) -> None:
-        write_sealed(self.path / "run.json", record)
+        write_record(self.path / "run.json", record)
 
     def test_set(self) -> dict[str, Any]:
         """Return the size of the test set and the share of its most frequent class."""
@@ -162,8 +160,8 @@ class RunFolder:
         return {"test_images": images, "majority_share": max(counts.values()) / images}
 
     def files(self) -> dict[str, bytes]:
-        """Return the content of the run's files by name, to be `receive`d by another store."""
-        paths = (self.path / name for name in _TRAVELLING)
+        """Return the content of the run's files by name, for another folder to `receive`."""
+        paths = (self.path / name for name in _TRANSFERRED)
         return {path.name: path.read_bytes() for path in paths if path.exists()}
 
     def receive(self, files: dict[str, bytes]) -> None:
@@ -173,7 +171,7 @@ class RunFolder:
             filelock.Timeout: another process holds the folder.
         """
         with self.lock():
-            for name in reversed(_TRAVELLING):
+            for name in reversed(_TRANSFERRED):
                 if name in files:
                     write_atomic(self.path / name, files[name])
             if "predictions.csv" in files:

@@ -1,15 +1,11 @@
 """The columns of the tables that hold many runs, and runs as rows of them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from benchmark.training.spec import RunSpec
-
-if TYPE_CHECKING:
-    pass
-
 
 HISTORY_COLUMNS = (
     "dataset",
@@ -81,17 +77,18 @@ def spec_of(row: Mapping[str, str]) -> RunSpec:
     Raises:
         KeyError, ValueError: a cell is missing or damaged.
     """
-    wholes = ("seed", "batch_size", "epochs_asked", "threads")
     texts = ("dataset", "activation", "model", "optimizer", "initializer", "validation", "device")
-    numbers = {name: int(row[name]) for name in wholes}
-    return RunSpec(
+    fields: dict[str, Any] = {
         **{name: row[name] for name in (*texts, "precision", "data_sha256", "activation_sha256")},
+        **{name: int(row[name]) for name in ("seed", "batch_size", "threads")},
+    }
+    return RunSpec(
+        **fields,
         learning_rate=float(row["learning_rate"]),
         loss=row["loss_function"],
-        epochs=numbers.pop("epochs_asked"),
+        epochs=int(row["epochs_asked"]),
         limit=int(row["limit"]) if row["limit"] else None,
         deterministic=row["deterministic"] == "True",
-        **numbers,
     )
 
 

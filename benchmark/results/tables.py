@@ -1,4 +1,4 @@
-"""Store → statistics → tables: what the recorded runs say, as the files beside runs.csv."""
+"""The tables beside runs.csv: statistics of the recorded runs."""
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ def derive(
     baseline: str | None = None,
     data: Dataset | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables made of history.csv and runs.csv, by the names of their files.
+    """Return the tables computed from history.csv and runs.csv, by the names of their files.
 
     Args:
         store: the folder, for the predictions of runs.
@@ -33,7 +33,7 @@ def derive(
         RequestError: no run has the baseline.
     """
     baseline = _baseline(store, runs, baseline)
-    predictions = store.predictions(_to_be_read(runs))
+    predictions = store.predictions(_runs_to_read(runs))
     tables = {
         "summary": summary.summarize(runs, history),
         "time_to_accuracy": summary.time_to_accuracy(history, runs),
@@ -59,15 +59,15 @@ def write(store: Store, tables: dict[str, pd.DataFrame]) -> None:
 
 
 def _baseline(store: Store, runs: pd.DataFrame, wanted: str | None) -> str:
-    there = list(dict.fromkeys(runs["activation"]))
+    activations = list(dict.fromkeys(runs["activation"]))
     if wanted is None:
         last = _optional(store, "comparisons.csv").get("baseline", pd.Series(dtype=str))
-        kept = [name for name in [*last.dropna().unique(), BASELINE] if name in there]
-        return [*kept, *there][0]
-    if wanted not in there:
+        candidates = [*last.dropna().unique(), BASELINE, *activations]
+        return next(name for name in candidates if name in activations)
+    if wanted not in activations:
         raise RequestError(
             f"baseline {wanted!r} is not among the activations compared: give one of"
-            f" {listing(there)}"
+            f" {listing(activations)}"
         )
     return wanted
 
@@ -80,7 +80,7 @@ def _optional(store: Store, name: str) -> pd.DataFrame:
         return pd.DataFrame()
 
 
-def _to_be_read(runs: pd.DataFrame) -> list[str]:
+def _runs_to_read(runs: pd.DataFrame) -> list[str]:
     """Return the runs whose predictions matter: those of the best and the worst activation, and
     single ones, whose differences only the images can judge."""
     return sorted({*confusion.best_and_worst(runs)["run"], *comparisons.single_pairs(runs)})

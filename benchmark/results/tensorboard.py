@@ -4,6 +4,7 @@ import calendar
 import contextlib
 import io
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from benchmark.results.formats import write_atomic
 from benchmark.results.schema import DONE, SETTINGS
 
 FOLDER = "tensorboard"
-# TensorBoard wants "tfevents" in it. One name: written again, a file replaces itself.
+# TensorBoard looks for "tfevents". A fixed name, so that a new file replaces the last one.
 _FILE = "events.out.tfevents.benchmark"
 _PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy")
 _AT_THE_END = ("test_loss", "test_accuracy")
@@ -27,7 +28,7 @@ _HYPERPARAMETERS = (
 
 
 def check() -> None:
-    """See that TensorBoard's file format is at hand; it is an optional dependency.
+    """Check that TensorBoard, an optional dependency, is installed.
 
     Raises:
         RequestError: it is not; the message says how to install it.
@@ -43,7 +44,7 @@ def check() -> None:
 
 
 def write(store: Store, runs: pd.DataFrame, history: pd.DataFrame) -> Path:
-    """Write one event file per run that has epochs, in place of those of before.
+    """Write one event file per run that has epochs, and remove those of other runs.
 
     Scalars are `loss`, `accuracy`, `val_loss` and `val_accuracy` of each epoch, at its number as
     the step, and `test_loss` and `test_accuracy` at the last one's; hyperparameters are the run's
@@ -67,11 +68,12 @@ def write(store: Store, runs: pd.DataFrame, history: pd.DataFrame) -> Path:
         run = row["run"]
         if run in epochs:
             (folder / run).mkdir(parents=True, exist_ok=True)
-            write_atomic(folder / run / _FILE, _events(row, epochs[run], _ended(store, run)))
+            events = _events(row, epochs[run], _ended(store, run))
+            write_atomic(folder / run / _FILE, _content(events))
     for path in folder.glob(f"*/{_FILE}"):
         if path.parent.name not in epochs:
             path.unlink()
-            # Whatever else is there is not of here.
+            # A folder with files of another origin stays.
             with contextlib.suppress(OSError):
                 path.parent.rmdir()
     return folder
@@ -86,79 +88,68 @@ def _ended(store: Store, run: str) -> float:
     return path.joinpath("history.csv").stat().st_mtime
 
 
-def _events(row: dict[str, Any], epochs: pd.DataFrame, ended: float) -> bytes:
-    """Return the content of a run's file."""
-    from tensorboard.compat.proto import event_pb2, summary_pb2
+def _content(events: Iterable[dict[str, Any]]) -> bytes:
+    """Return the content of an event file; each event is the fields of its message."""
+    from tensorboard.compat.proto import event_pb2
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     file = io.BytesIO()
     records = RecordWriter(file)
-
-    def add(at: float, step: int = 0, **content: Any) -> None:
-        event = event_pb2.Event(wall_time=at, step=step, **content)
-        records.write(event.SerializeToString(deterministic=True))
-
-    def scalars(values: dict[str, float]) -> Any:
-        pairs = [{"tag": tag, "simple_value": value} for tag, value in values.items()]
-        return summary_pb2.Summary(value=[summary_pb2.Summary.Value(**pair) for pair in pairs])
-
-    times = ended - epochs["seconds"].sum() + epochs["seconds"].cumsum()
-    started = times.iloc[0] - epochs["seconds"].iloc[0]
-    add(started, file_version="brain.Event:2")
-    add(started, summary=_session_start(row, started))
-    for at, epoch in zip(times, epochs.to_dict("records")):
-        values = {name: epoch[name] for name in _PER_EPOCH}
-        add(at, epoch["epoch"], summary=scalars(values))
-    # A diverged run has none.
-    final = {name: row[name] for name in _AT_THE_END if pd.notna(row[name])}
-    if final:
-        add(ended, int(epochs["epoch"].iloc[-1]), summary=scalars(final))
-    if row["status"] in (*DONE, "failed"):
-        add(ended, summary=_session_end(row["status"], ended))
+    for fields in events:
+        records.write(event_pb2.Event(**fields).SerializeToString(deterministic=True))
     return file.getvalue()
 
 
-def _session_start(row: dict[str, Any], started: float) -> Any:
-    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
-
-    info = plugin_data_pb2.SessionStartInfo(group_name=row["run"], start_time_secs=started)
-    for name in _HYPERPARAMETERS:
-        value = row[name]
-        if name == "limit":
-            info.hparams[name].string_value = "all" if pd.isna(value) else str(int(value))
-        elif isinstance(value, bool):
-            info.hparams[name].bool_value = value
-        elif isinstance(value, str):
-            info.hparams[name].string_value = value
-        else:
-            info.hparams[name].number_value = value
-    data = plugin_data_pb2.HParamsPluginData(session_start_info=info)
-    return _hyperparameters(metadata.SESSION_START_INFO_TAG, data)
-
-
-def _session_end(status: str, ended: float) -> Any:
-    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-
-    result = api_pb2.STATUS_FAILURE if status == "failed" else api_pb2.STATUS_SUCCESS
-    info = plugin_data_pb2.SessionEndInfo(status=result, end_time_secs=ended)
-    data = plugin_data_pb2.HParamsPluginData(session_end_info=info)
-    return _hyperparameters(metadata.SESSION_END_INFO_TAG, data)
+def _events(row: Mapping[Any, Any], epochs: pd.DataFrame, ended: float) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run, in the order of their times."""
+    times = ended - epochs["seconds"].sum() + epochs["seconds"].cumsum()
+    started = times.iloc[0] - epochs["seconds"].iloc[0]
+    yield {"wall_time": started, "file_version": "brain.Event:2"}
+    yield {"wall_time": started, "summary": _session_start(row, started)}
+    for at, epoch in zip(times, epochs.to_dict("records")):
+        values = {name: epoch[name] for name in _PER_EPOCH}
+        yield {"wall_time": at, "step": epoch["epoch"], "summary": _scalars(values)}
+    # A diverged run has none.
+    final = {name: row[name] for name in _AT_THE_END if pd.notna(row[name])}
+    if final:
+        last = int(epochs["epoch"].iloc[-1])
+        yield {"wall_time": ended, "step": last, "summary": _scalars(final)}
+    if row["status"] in (*DONE, "failed"):
+        yield {"wall_time": ended, "summary": _session_end(row["status"], ended)}
 
 
-def _hyperparameters(tag: str, data: Any) -> Any:
-    """Return the summary that holds this message of TensorBoard's plug-in for hyperparameters."""
-    from tensorboard.compat.proto import summary_pb2
+def _scalars(values: dict[str, float]) -> dict[str, Any]:
+    return {"value": [{"tag": tag, "simple_value": value} for tag, value in values.items()]}
+
+
+def _session_start(row: Mapping[Any, Any], started: float) -> dict[str, Any]:
     from tensorboard.plugins.hparams import metadata
 
-    data.version = metadata.PLUGIN_DATA_VERSION
-    about = summary_pb2.SummaryMetadata.PluginData(
-        plugin_name=metadata.PLUGIN_NAME,
-        # In a fixed order, unlike the plug-in's own helper: the same settings, the same bytes.
-        content=data.SerializeToString(deterministic=True),
-    )
-    value = summary_pb2.Summary.Value(
-        tag=tag,
-        metadata=summary_pb2.SummaryMetadata(plugin_data=about),
-        tensor=metadata.NULL_TENSOR,
-    )
-    return summary_pb2.Summary(value=[value])
+    settings = {name: row[name] for name in _HYPERPARAMETERS}
+    settings["limit"] = "all" if pd.isna(row["limit"]) else str(int(row["limit"]))
+    info = {"hparams": settings, "group_name": row["run"], "start_time_secs": started}
+    return _session(metadata.SESSION_START_INFO_TAG, session_start_info=info)
+
+
+def _session_end(status: str, ended: float) -> dict[str, Any]:
+    from tensorboard.plugins.hparams import metadata
+
+    result = "STATUS_FAILURE" if status == "failed" else "STATUS_SUCCESS"
+    info = {"status": result, "end_time_secs": ended}
+    return _session(metadata.SESSION_END_INFO_TAG, session_end_info=info)
+
+
+def _session(tag: str, **data: dict[str, Any]) -> dict[str, Any]:
+    """Return the summary that holds this message of TensorBoard's HPARAMS plug-in.
+
+    The plug-in's own `session_start_pb` serializes its settings in another order in each process
+    and imports TensorFlow.
+    """
+    from google.protobuf.json_format import ParseDict
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    message = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION)
+    content = ParseDict(data, message).SerializeToString(deterministic=True)
+    plugin = {"plugin_name": metadata.PLUGIN_NAME, "content": content}
+    value = {"tag": tag, "metadata": {"plugin_data": plugin}, "tensor": metadata.NULL_TENSOR}
+    return {"value": [value]}

@@ -478,6 +478,30 @@ def test_fingerprint_is_the_same_in_another_process(tmp_path):
     assert done.stdout.strip() == fingerprint.fingerprint(entry)
 
 
+def test_fingerprint_survives_moves_inside_this_project(tmp_path):
+    """A catalogue function counts by its package, not by the file that defines it."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from benchmark import register_activation\n"
+        "from benchmark.activations import gelu, resolve\n\n\n"
+        "@register_activation\ndef twice_gelu(x):\n"
+        '    return gelu(x) + resolve("gelu").function(x)\n'
+    )
+    (entry,) = plugins.load_plugin(path)
+    # As it was when these functions were in benchmark/activations.py.
+    before = "e0e9f07314d509b637cf8b487e4089d21d92d75b16bc2a38367a3ef1b2820476"
+    assert fingerprint.fingerprint(entry) == before
+
+
+def test_fingerprint_covers_constants_where_there_is_no_source():
+    def of(expression):
+        register_activation("mine")(eval(f"lambda x: {expression}"))
+        return fingerprint.fingerprint(resolve("mine"))
+
+    assert of("2.0 * x") == of("2.0 * x") != of("3.0 * x")
+    assert of("(lambda y: 2.0 * y)(x)") != of("(lambda y: 3.0 * y)(x)")
+
+
 def test_what_cannot_be_sent_is_named():
     lock = threading.Lock()
 

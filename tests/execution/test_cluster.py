@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 
-from benchmark import api, compare, register_activation
+from benchmark import compare, register_activation
 from benchmark.data import containers, loading
 from benchmark.errors import RequestError
-from benchmark.execution import cluster
-from benchmark.execution.child import Child, ChildLostError, Children, NoLongerWantedError
+from benchmark.execution import cluster, comparison
+from benchmark.execution.training_run import TrainingRun
 from benchmark.results import run
 from benchmark.training.spec import RunSpec
 from tests.data.test_loading import real_data
@@ -28,6 +27,7 @@ from tests.execution.test_comparison import histories, predictions
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"dataset": "digits", "limit": 300, "epochs": 3, "seeds": 1}
+WORKERS = ("--nworkers", "2", "--nthreads", "1", "--no-dashboard")
 LONG = ["--dataset", "digits", "--activations", "relu,elu,tanh", "--seeds", "2", "--epochs", "60"]
 
 
@@ -41,16 +41,8 @@ sys.meta_path.insert(0, Hidden())
 """
 
 
-def command_of(process):
-    """Its command line, empty once it has ended."""
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
 class Cluster:
-    """What a user starts by hand: `dask scheduler`, and `dask worker` without any option."""
+    """What a user starts by hand: `dask scheduler`, and two machines with two workers each."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -61,15 +53,14 @@ class Cluster:
         self.start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0")
         self.address = self._file()["address"]
         for name in ("one", "two"):
-            self.start(name, "worker", self.address)
+            self.start(name, "worker", self.address, *WORKERS)
 
     def start(self, name, *words, project=True):
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         words += ("--scheduler-file", str(folder / "file.json")) if name == "scheduler" else ()
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
-        if name == "scheduler" or not project:
-            # A scheduler needs nothing of it.
+        if not project:
             (folder / "sitecustomize.py").write_text(HIDDEN)
             environment["PYTHONPATH"] = str(folder)
         if name == "scheduler":
@@ -98,12 +89,9 @@ class Cluster:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def children(self):
-        """The processes that do the workers' runs."""
-        found = []
-        for process in self.processes.values():
-            found += psutil.Process(process.pid).children(recursive=True)
-        return [child for child in found if "benchmark.execution.child" in command_of(child)]
+    def begun(self, name="*"):
+        """The logs of the runs that the workers of a machine, or of all, have under way."""
+        return list(self.folder.glob(f"{name}/**/runs/*/log.txt"))
 
     def close(self):
         for name in list(self.processes):
@@ -160,7 +148,7 @@ def started(output, address):
 @pytest.mark.slow
 def test_a_lost_worker_costs_a_retry_and_no_bit(workers, local, tmp_path):
     process = started(tmp_path / "out", workers.address)
-    wait_until(lambda: len(workers.children()) == 4)
+    wait_until(lambda: len(workers.begun()) == 4)
     workers.lose("one")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -245,17 +233,33 @@ def test_runs_stop_when_nobody_wants_them_any_more(workers, tmp_path):
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "Finished runs are kept" in errors
-    wait_until(lambda: not workers.children())
-    # Nor is anything left in their folders.
+    # They stop at the end of an epoch, and leave nothing in their folders.
     wait_until(lambda: not list(workers.folder.glob("*/**/runs")))
 
 
 @pytest.mark.slow
 def test_a_worker_without_the_project_is_named(workers, tmp_path):
-    workers.start("three", "worker", workers.address, "--no-nanny", project=False)
+    workers.start("three", "worker", workers.address, *WORKERS[2:], "--no-nanny", project=False)
     wait_until(lambda: "Registered to" in (workers.folder / "three" / "log").read_text())
-    with pytest.raises(RequestError, match="worker tcp://.* lacks this project: install it there"):
+    with pytest.raises(RequestError, match="cannot be used: .*: install this project there"):
         compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+
+
+@pytest.mark.slow
+def test_a_worker_with_several_threads_is_refused(workers, tmp_path):
+    workers.start("three", "worker", workers.address, "--nthreads", "2", "--no-nanny")
+    wait_until(lambda: "Registered to" in (workers.folder / "three" / "log").read_text())
+    with pytest.raises(RequestError, match=r"has 2 threads.*`dask worker .* --nthreads 1`"):
+        compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+
+
+@pytest.mark.slow
+def test_workers_set_up_for_another_job_start_anew(workers, tmp_path):
+    for threads in (1, 2):
+        results = compare(
+            ["relu"], scheduler=workers.address, output=tmp_path, threads=threads, **SMALL
+        )
+        assert set(results.runs["status"]) == {"complete"}
 
 
 @pytest.mark.slow
@@ -272,7 +276,7 @@ def test_activations_that_end_their_process_are_refused(workers, tmp_path):
 def test_workers_may_come_later(workers, tmp_path, capfd):
     for name in ("one", "two"):
         workers.lose(name)
-    later = threading.Timer(5, workers.start, ["three", "worker", workers.address])
+    later = threading.Timer(5, workers.start, ["three", "worker", workers.address, *WORKERS])
     later.start()
     results = compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
     assert results.runs["status"].tolist() == ["complete"]
@@ -332,92 +336,6 @@ def test_files_of_a_run_travel(tmp_path):
     assert not list(tmp_path.glob("**/stray"))
 
 
-def echo(value, report):
-    report({"half": value / 2})
-    return value
-
-
-def sleep(report):
-    time.sleep(60)
-
-
-def end(report):
-    print("out of memory, say", file=sys.stderr)
-    os._exit(9)
-
-
-def wrong(report):
-    raise ValueError("no such thing")
-
-
-class PickyError(Exception):
-    def __init__(self, one, two):
-        super().__init__(f"{one} and {two}")
-
-
-def picky(report):
-    raise PickyError(1, 2)
-
-
-@pytest.fixture
-def one():
-    kept = Child({"BENCHMARK_TEST": "1"})
-    yield kept
-    kept.kill()
-
-
-def test_child_answers_and_reports(one):
-    heard = []
-    assert one.ask(echo, 3, heard=heard.append) == 3
-    assert heard == [{"half": 1.5}]
-    with pytest.raises(ValueError, match="no such thing"):
-        one.ask(wrong)
-    # Pickle cannot make this one anew.
-    with pytest.raises(RuntimeError, match="PickyError: 1 and 2"):
-        one.ask(picky)
-    assert one.ask(echo, 4) == 4
-
-
-def test_child_that_ends_is_noticed(one):
-    with pytest.raises(ChildLostError, match="exit code 9: out of memory, say"):
-        one.ask(end)
-    assert not one.alive
-
-
-def test_child_whose_answer_nobody_wants_is_ended(one):
-    begun = time.monotonic()
-    with pytest.raises(NoLongerWantedError):
-        # It reports nothing either.
-        one.ask(sleep, wanted=lambda: False)
-    assert not one.alive
-    assert time.monotonic() - begun < 30
-
-
-def test_child_runs_the_code_of_its_worker(tmp_path, monkeypatch):
-    for name in ("benchmark.py", "queue.py"):
-        (tmp_path / name).write_text("raise SystemExit('taken from the wrong place')")
-    monkeypatch.chdir(tmp_path)
-    started = Child({})
-    assert started.ask(echo, 3) == 3
-    started.kill()
-
-
-def test_children_are_kept_for_the_same_settings_and_never_shared():
-    children = Children()
-    with children.one("a", {}) as first, children.one("a", {}) as second:
-        assert first is not second
-        assert first.ask(echo, 1) == second.ask(echo, 1) == 1
-    with children.one("a", {}) as third, children.one("b", {}) as other:
-        assert third in (first, second)
-        assert other not in (first, second)
-    with pytest.raises(ValueError, match="no such"), children.one("b", {}) as failed:
-        failed.ask(wrong)
-    assert not failed.alive
-    children.end_idle()
-    assert not first.alive
-    assert not second.alive
-
-
 def test_a_gpu_run_asks_for_a_gpu(monkeypatch):
     asked = []
 
@@ -426,28 +344,25 @@ def test_a_gpu_run_asks_for_a_gpu(monkeypatch):
             asked.append(options)
 
     made = cluster.Cluster.__new__(cluster.Cluster)
-    made._client, made._job = Client(), "job"
+    made._client, made._topic = Client(), "job"
     located = loading.locate("digits")
     for device in ("CPU", "GPU"):
         spec = RunSpec("digits", "relu", 0, device=device)
-        task = cluster.Task(spec, located, "", b"", {}, False)
-        made._start(task, 5)
+        made._start(TrainingRun(spec, located, "", b"", {}, False), 5)
     assert "resources" not in asked[0]
     assert asked[1]["resources"] == {"GPU": 1}
     assert [options["priority"] for options in asked] == [-5, -5]
 
 
 def test_a_gpu_run_without_gpu_fails_and_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(api, "_prepared", gpu_everywhere(api._prepared))
+    prepare = comparison.prepare
+
+    def on_gpu(*arguments):
+        prepared = prepare(*arguments)
+        specs = [dataclasses.replace(spec, device="GPU") for spec in prepared.specs]
+        return dataclasses.replace(prepared, specs=specs, device="GPU")
+
+    monkeypatch.setattr(comparison, "prepare", on_gpu)
     results = compare(["relu"], output=tmp_path, jobs=1, **SMALL)
     assert results.runs["status"].tolist() == ["failed"]
     assert "no GPU on this machine" in results.runs["error"][0]
-
-
-def gpu_everywhere(prepared):
-    def changed(*arguments):
-        job = prepared(*arguments)
-        specs = [dataclasses.replace(spec, device="GPU") for spec in job.specs]
-        return job._replace(specs=specs)
-
-    return changed

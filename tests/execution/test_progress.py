@@ -1,20 +1,23 @@
 import io
 import os
 import sys
+from dataclasses import dataclass
 
 import pytest
 from rich.console import Console
 
 from benchmark.execution import progress
-from benchmark.execution.progress import Display, Work
-from benchmark.training.spec import RunSpec
-
-SPECS = [RunSpec("digits", "relu", seed, epochs=10) for seed in (0, 1)]
-ROW = {"epoch": 5, "loss": 0.25, "val_accuracy": 0.875}
+from benchmark.execution.progress import Display, Estimate
 
 
-def work_of(specs):
-    return Work(specs, lambda spec: 20, lambda spec: 0.5, jobs=2)
+@dataclass(frozen=True)
+class Task:
+    name: str
+    label: str
+    seconds: float = 100.0
+
+
+TASKS = [Task("a", "relu, seed 0"), Task("b", "relu, seed 1")]
 
 
 class Clock:
@@ -23,37 +26,47 @@ class Clock:
         monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
 
 
-def test_time_left_counts_only_this_commands_steps(monkeypatch):
+def test_time_left_counts_only_this_commands_work(monkeypatch):
     clock = Clock(monkeypatch)
-    specs = [RunSpec("digits", "relu", seed, epochs=10) for seed in range(4)]
-    work = work_of(specs)
-    assert work.total == 800
-    # A guess: half a second each, and four seconds to start each run.
-    assert work.seconds_left() == (800 * 0.5 + 4 * 4) / 2
-    # Two run at once. One goes on after epoch 5, which an earlier command trained.
-    for spec in specs[:2]:
-        work.begin(spec.run)
+    estimate = Estimate(dict.fromkeys("abcd", 100.0), jobs=2)
+    # A guess: their own seconds, and four to start each task; two at once.
+    assert estimate.seconds_left() == (400 + 4 * 4) / 2
+    estimate.begin("a")
+    estimate.begin("b")
     clock.now = 6.0
-    work.reach(specs[0].run, 6, 0)
-    work.reach(specs[1].run, 1, 10)
-    assert work.seconds_left() == ((800 - 110) * 0.5 + 2 * 4) / 2
+    # One goes on after the half that an earlier command did.
+    estimate.reach("a", 0.5)
+    estimate.reach("b", 0.05)
+    assert estimate.seconds_left() == pytest.approx((400 - 55 + 2 * 4) / 2)
     clock.now = 106.0
-    work.reach(specs[0].run, 8, 0)
-    work.reach(specs[1].run, 2, 10)
-    assert work.finished == 170
-    # 60 steps took 2 x 100 s; 630 are left, and two runs have to start, 6 s each; two at once.
-    assert work.seconds_left() == pytest.approx((630 * 200 / 60 + 2 * 6) / 2)
-    # Between two runs a worker is idle for a moment: that halves no speed.
-    work.end(specs[1].run)
-    assert work.seconds_left() == pytest.approx((460 * 200 / 60 + 2 * 6) / 2)
+    estimate.reach("a", 0.7)
+    estimate.reach("b", 0.15)
+    assert estimate.share == pytest.approx(0.85 / 4)
+    # Work of 30 s took 2 x 100 s; 315 s of it are left, and two tasks have to start, 6 s each.
+    assert estimate.seconds_left() == pytest.approx((315 * 200 / 30 + 2 * 6) / 2)
+    # Between two tasks a worker is idle for a moment: that halves no speed.
+    estimate.end("b")
+    assert estimate.seconds_left() == pytest.approx((230 * 200 / 30 + 2 * 6) / 2)
+
+
+def test_the_longest_task_takes_its_time():
+    assert Estimate({"short": 10.0, "long": 300.0}, jobs=2).seconds_left() == 304
 
 
 def test_ended_early_counts_as_done():
-    work = work_of(SPECS)
-    work.end(SPECS[0].run)
-    assert work.finished == 200
-    work.end(SPECS[1].run)
-    assert work.seconds_left() == 0
+    estimate = Estimate(dict.fromkeys("ab", 100.0), jobs=2)
+    estimate.end("a")
+    assert estimate.share == 0.5
+    estimate.end("b")
+    assert estimate.seconds_left() == 0
+
+
+def test_a_task_that_begins_again_has_its_work_before_it():
+    estimate = Estimate({"a": 100.0}, jobs=1)
+    estimate.begin("a")
+    estimate.reach("a", 0.9)
+    estimate.begin("a")
+    assert estimate.share == 0
 
 
 def test_durations():
@@ -70,14 +83,15 @@ def test_durations():
 def shown(terminal):
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=100, highlight=False)
-    with Display(console, SPECS, work_of(SPECS)) as display:
-        display.event({"run": SPECS[0].run, "kind": "start"})
-        display.event({"run": SPECS[0].run, "kind": "steps", "epoch": 1, "steps": 3, "loss": 2.0})
-        display.event({"run": SPECS[0].run, "kind": "epoch", "row": ROW})
+    detail = "epoch 5/10, loss 0.2500, val_accuracy 0.8750"
+    with Display(console, TASKS, 2, "run") as display:
+        display.event({"run": "a", "kind": "start"})
+        display.event({"run": "a", "kind": "progress", "share": 0.1, "detail": "epoch 1/10"})
+        display.event({"run": "a", "kind": "milestone", "share": 0.5, "detail": detail})
         if terminal:
-            console.print(display._view())
-        display.event({"run": "a run of another command", "kind": "start"})
-        display.ended({"run": SPECS[1].run, "status": "failed", "error": "[the disk] is full"})
+            console.print(display.view())
+        display.event({"run": "a task of another command", "kind": "start"})
+        display.ended({"run": "b", "status": "failed", "error": "[the disk] is full"})
     return text.getvalue()
 
 
@@ -88,28 +102,21 @@ def test_plain_lines_where_there_is_no_terminal():
     assert "\x1b" not in "".join(lines)
 
 
-def test_live_display_shows_bar_and_active_runs():
+def test_live_display_shows_bar_and_a_line_per_active_task():
     text = shown(terminal=True)
     assert "0 of 2 runs" in text
     assert "left: " in text
-    assert "5/10" in text
-    assert "87.50%" in text
+    assert "50%" in text
+    assert "epoch 5/10" in text
 
 
-def test_runs_of_a_grid_are_told_apart():
-    specs = [RunSpec("digits", "relu", 0, learning_rate=rate) for rate in (0.1, 0.01)]
-    display = Display(Console(file=io.StringIO()), specs, work_of(specs))
-    assert [display._label(spec.run) for spec in specs] == [
-        "relu, learning rate 0.1, seed 0",
-        "relu, learning rate 0.01, seed 0",
-    ]
-
-
-def test_late_events_of_a_recorded_run_change_nothing():
-    display = Display(Console(file=io.StringIO()), SPECS, work_of(SPECS))
-    display.ended({"run": SPECS[0].run, "status": "complete"})
-    display.event({"run": SPECS[0].run, "kind": "start"})
-    assert display._active == {}
+def test_late_events_of_a_recorded_task_change_nothing():
+    console = Console(file=io.StringIO(), width=100)
+    display = Display(console, TASKS, 2, "run")
+    display.ended({"run": "a", "status": "complete"})
+    display.event({"run": "a", "kind": "start"})
+    console.print(display.view())
+    assert "starting" not in console.file.getvalue()
 
 
 def test_screen_without_unicode(capfd, monkeypatch):

@@ -1,5 +1,6 @@
 """Learning rates chosen on validation data: from the command to the tables."""
 
+import dataclasses
 import shutil
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 
 from benchmark import api, cli, compare
 from benchmark.errors import RequestError
+from benchmark.execution import comparison, engine
 from benchmark.report import build, sections
 from benchmark.results.folder import Store
 from benchmark.stats import summary as summary_stats
@@ -96,20 +98,20 @@ def test_killed_between_the_stages_goes_on_with_the_same_choice(output, tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_report_of_what_a_killed_job_left(tmp_path, output, monkeypatch, no_page, stage):
-    done, train = [], api._train
+    stages, carry_out = [], engine.carry_out
 
-    def killed(*words):
-        done.append(words)
-        if len(done) == stage:
+    def killed(*words, **more):
+        stages.append(words)
+        if len(stages) == stage:
             raise KeyboardInterrupt
-        train(*words)
+        return carry_out(*words, **more)
 
     if stage == 1:
         # All runs of the first stage are there, and no table yet.
         shutil.copytree(output / "runs", tmp_path / "runs")
         for run in pd.read_csv(output / "runs.csv").query("purpose == 'tuned'")["run"]:
             shutil.rmtree(tmp_path / "runs" / run)
-    monkeypatch.setattr(api, "_train", killed)
+    monkeypatch.setattr(engine, "carry_out", killed)
     with pytest.raises(KeyboardInterrupt):
         compare(["relu", "tanh"], output=tmp_path, **TUNED)
     api.rebuild(tmp_path)
@@ -143,17 +145,18 @@ def test_runs_without_a_table_know_what_they_were_for(output, tmp_path, no_page)
 
 def test_tuned_runs_at_the_shared_rate_are_not_done_again(tmp_path, monkeypatch):
     specs = request.expand(request.request("relu", seeds=2), "digits", "abc", "CPU")
-    job = api._Job(specs, {s.run: "comparison" for s in specs}, *[None] * 7)
-    data = type("Data", (), {"name": "digits", "sha256": "abc"})
-    job = job._replace(data=data, device="CPU")
     wanted = request.request("relu", seeds=2, tune_learning_rates="0.001,0.01")
+    prepared = comparison.prepare(wanted, "digits", None)
+    data = dataclasses.replace(prepared.data, sha256="abc")
+    purposes = {spec.run: "comparison" for spec in specs}
+    prepared = dataclasses.replace(prepared, data=data, specs=specs, purposes=purposes)
     for rate, count in ((0.001, 0), (0.01, 2)):
         row = {name: getattr(specs[0], name, None) for name in summary_stats.SETTINGS}
         chosen = pd.DataFrame(
             [{**row, "activation": "relu", "loss_function": specs[0].loss, "learning_rate": rate}]
         )
         monkeypatch.setattr(summary_stats, "chosen_rates", lambda runs, chosen=chosen: chosen)
-        tuned = api._tuned_runs(job, wanted, Store(tmp_path), None)
+        tuned = comparison.tuned_runs(prepared, Store(tmp_path), None)
         assert [s.learning_rate for s in tuned] == [rate] * count
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import html
 import json
-import math
 import os
 import re
 import shutil
@@ -15,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from benchmark.lazy import Lazy
 
 from benchmark import cli
 from benchmark.activations import register_activation, resolve
 from benchmark.data import loading
 from benchmark.errors import RequestError
 from benchmark.experiments import base, catalogue, claims_table, sections
-from benchmark.experiments import measurement as measurement_experiments
+from benchmark.experiments import request as experiments_request
 from benchmark.experiments.base import Setting
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
+from benchmark.experiments.measurement import Measurement
 from benchmark.plotting import palette
 from benchmark.plotting.style import figure_style
 from benchmark.results.folder import Store
@@ -158,11 +157,9 @@ def test_pixels_standardised():
 
 
 def wanted(names, **more):
-    request = measurement_experiments.request(names, **more)
-    return {
-        spec.experiment: spec
-        for spec in measurement_experiments.specs_for(request, "digits", "abc")
-    }
+    request = experiments_request.request(names, **more)
+    specs = experiments_request.specs_for(request, "digits", "abc")
+    return {spec.experiment: spec for spec in specs}
 
 
 def test_specs():
@@ -254,15 +251,14 @@ def test_report_rebuilds(finished, no_page):
 
 def test_what_counts_as_done(finished, tmp_path):
     spec = wanted(["worked_examples"])["worked_examples"]
-    store = Store(finished)
-    assert measurement_experiments.finished(store, spec)
+    assert measurement(finished, spec).finished()
     other = wanted(["worked_examples"], activations="tanh")["worked_examples"]
-    assert not measurement_experiments.finished(store, other)
+    assert not measurement(finished, other).finished()
     table = finished / "experiments" / "worked_examples.csv"
     kept = table.read_bytes()
     table.write_bytes(kept[:-9])
     try:
-        assert not measurement_experiments.finished(store, spec)
+        assert not measurement(finished, spec).finished()
     finally:
         table.write_bytes(kept)
 
@@ -275,7 +271,7 @@ def test_spec_follows_a_plug_in(tmp_path):
 
 
 def measurement(tmp_path, spec, style="light"):
-    return measurement_experiments.Measurement(spec, None, str(tmp_path), b"", {}, False, style)
+    return Measurement(spec, None, str(tmp_path), b"", {}, False, style)
 
 
 def test_failure_keeps_the_earlier_table(finished, monkeypatch, tmp_path):
@@ -289,7 +285,6 @@ def test_failure_keeps_the_earlier_table(finished, monkeypatch, tmp_path):
 
     broken = {**vars(made), "measure": breaks}
     monkeypatch.setattr(catalogue, "resolve", lambda name: base.Experiment(**broken))
-    monkeypatch.setattr(measurement_experiments.plugins, "unpack", lambda entries: [])
     record = task.execute(lambda event: None)
     assert record["status"] == "failed"
     assert record["error"] == "ArithmeticError: on purpose"
@@ -370,7 +365,7 @@ def test_each_experiment_converts_its_own_option():
 
 def test_options_of_python_users():
     with pytest.raises(RequestError, match="did you mean activations"):
-        measurement_experiments.request("cost", options={"activation": "relu"})
+        experiments_request.request("cost", options={"activation": "relu"})
 
 
 @pytest.fixture
@@ -437,9 +432,3 @@ def test_help_where_the_terminal_knows_ascii_only():
     narrow = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
     done = subprocess.run(words, cwd=ROOT, env=narrow, capture_output=True, check=True)
     assert b"--depths" in done.stdout
-
-
-def test_lazy_module_can_travel():
-    import cloudpickle
-
-    assert cloudpickle.loads(cloudpickle.dumps(Lazy("math"))).pi == math.pi

@@ -1,6 +1,7 @@
 import copy
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -11,7 +12,6 @@ from nbformat import v4
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
 from benchmark.plotting.style import group_id
 from benchmark.report import html
-from tests.report import browser
 
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
@@ -336,14 +336,31 @@ def test_number(cell, value):
     assert html.number(cell) == value
 
 
-needs_browser = pytest.mark.skipif(not browser.PROGRAM, reason="there is no Chromium")
-
-
 @pytest.fixture(scope="module")
 def chromium():
-    opened = browser.Browser()
-    yield opened
-    opened.close()
+    """The system's Chromium, headless; without it the tests of the open page are skipped."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    programs = map(shutil.which, ("chromium", "chromium-browser", "chrome"))
+    if not (program := next(filter(None, programs), None)):
+        pytest.skip("there is no Chromium")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def browse(chromium):
+    """A function that opens a page in a window of this size."""
+    pages = []
+
+    def browse(path, width, height=900):
+        size = {"width": width, "height": height}
+        pages.append(chromium.new_page(viewport=size, is_mobile=width < 600))
+        pages[-1].goto(path.as_uri())
+        return pages[-1]
+
+    yield browse
+    for page in pages:
+        page.close()
 
 
 @pytest.fixture(scope="module")
@@ -360,89 +377,83 @@ SEEN = """[...new Set([...document.querySelectorAll('figure')[{}].querySelectorA
 PRESSED = "[...bar.querySelectorAll('[data-shows]')].map((chip) => chip.ariaPressed).join(' ')"
 
 
-@needs_browser
 @pytest.mark.parametrize("width", [390, 1440])
-def test_page_fits_and_does_not_complain(chromium, path, width):
-    chromium.open(path, width)
-    assert chromium.run("document.documentElement.scrollWidth") <= width
-    assert chromium.run("innerWidth") == width
-    assert chromium.complaints() == []
-    assert chromium.requests() == [path.as_uri()]
+def test_page_fits_and_does_not_complain(browse, path, width):
+    page = browse(path, width)
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.reload()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("innerWidth") == width
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
 
 
-@needs_browser
-def test_wide_table_scrolls_alone(chromium, folder, tmp_path):
+def test_wide_table_scrolls_alone(browse, folder, tmp_path):
     wide = pd.DataFrame({f"a long heading {n}": ["0.123456789"] for n in range(30)})
     path = tmp_path / "wide.html"
     path.write_text(render(folder, code(table(wide))), encoding="utf-8")
-    chromium.open(path, 390)
-    assert chromium.run("document.documentElement.scrollWidth") <= 390
-    assert chromium.run("document.querySelector('.scroll').scrollWidth") > 1000
+    page = browse(path, 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.querySelector('.scroll').scrollWidth") > 1000
 
 
-@needs_browser
-def test_buttons_hide_activations_in_all_figures(chromium, path):
-    chromium.open(path, 1440)
-    both = [chromium.run(SEEN.format(number)) for number in (0, 1)]
+def test_buttons_hide_activations_in_all_figures(browse, path):
+    page = browse(path, 1440)
+    both = [page.evaluate(SEEN.format(number)) for number in (0, 1)]
     assert both == [["a<b", "elu", "relu"], ["elu", "relu"]]
-    chromium.run("document.querySelector('[data-shows=elu]').click()")
-    both = [chromium.run(SEEN.format(number)) for number in (0, 1)]
+    page.click("[data-shows=elu]")
+    both = [page.evaluate(SEEN.format(number)) for number in (0, 1)]
     assert both == [["a<b", "relu"], ["relu"]]
-    assert chromium.run(PRESSED) == "true false true"
-    chromium.run("document.querySelector('[data-none]').click()")
-    assert chromium.run(SEEN.format(0)) == []
-    chromium.run("document.querySelector('[data-shows=\"a<b\"]').click()")
-    assert chromium.run(SEEN.format(0)) == ["a<b"]
-    chromium.run("document.querySelector('[data-all]').click()")
-    assert chromium.run(SEEN.format(0)) == ["a<b", "elu", "relu"]
-    chromium.run(
-        "const only = document.querySelector('#bar select');"
-        "only.value = 'elu'; only.dispatchEvent(new Event('change'))"
-    )
-    assert chromium.run(SEEN.format(0)) == ["elu"]
-    assert chromium.run(PRESSED) == "false true false"
+    assert page.evaluate(PRESSED) == "true false true"
+    page.click("[data-none]")
+    assert page.evaluate(SEEN.format(0)) == []
+    page.click("[data-shows='a<b']")
+    assert page.evaluate(SEEN.format(0)) == ["a<b"]
+    page.click("[data-all]")
+    assert page.evaluate(SEEN.format(0)) == ["a<b", "elu", "relu"]
+    page.select_option("#bar select", "elu")
+    assert page.evaluate(SEEN.format(0)) == ["elu"]
+    assert page.evaluate(PRESSED) == "false true false"
 
 
-@needs_browser
-def test_keyboard_reaches_buttons_and_headings(chromium, path):
-    chromium.open(path, 1440)
-    chromium.run("document.querySelector('#bar select').focus()")
-    chromium.press("Tab")
-    assert chromium.run("document.activeElement.dataset.shows") == "a<b"
-    chromium.press(" ")
-    assert chromium.run(SEEN.format(0)) == ["elu", "relu"]
-    chromium.press("Enter")
-    assert chromium.run(SEEN.format(0)) == ["a<b", "elu", "relu"]
-    chromium.run("document.querySelector('th button').focus()")
-    chromium.press("Enter")
-    assert chromium.run("document.querySelector('th').ariaSort") == "ascending"
+def test_keyboard_reaches_buttons_and_headings(browse, path):
+    page = browse(path, 1440)
+    page.focus("#bar select")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.shows") == "a<b"
+    page.keyboard.press("Space")
+    assert page.evaluate(SEEN.format(0)) == ["elu", "relu"]
+    page.keyboard.press("Enter")
+    assert page.evaluate(SEEN.format(0)) == ["a<b", "elu", "relu"]
+    page.focus("th button")
+    page.keyboard.press("Enter")
+    assert page.get_attribute("th", "aria-sort") == "ascending"
 
 
-@needs_browser
-def test_headings_sort_and_empty_cells_stay_last(chromium, path):
-    chromium.open(path, 1440)
+def test_headings_sort_and_empty_cells_stay_last(browse, path):
+    page = browse(path, 1440)
     firsts = "[...document.querySelectorAll('tbody tr')].map((row) => row.cells[0].textContent)"
-    heading = "document.querySelectorAll('th')[{}]"
-    click = f"{heading}.querySelector('button').click()"
-    chromium.run(click.format(1))
-    assert chromium.run(firsts) == ["a<b", "relu", "elu", "broken"]
-    assert chromium.run(f"{heading.format(1)}.ariaSort") == "ascending"
-    chromium.run(click.format(1))
-    assert chromium.run(firsts) == ["elu", "relu", "a<b", "broken"]
-    assert chromium.run(f"{heading.format(1)}.ariaSort") == "descending"
-    chromium.run(click.format(0))
-    assert chromium.run(firsts) == ["a<b", "broken", "elu", "relu"]
-    assert chromium.run(f"{heading.format(1)}.ariaSort") is None
+    label, number = page.locator("th").nth(0), page.locator("th").nth(1)
+    number.locator("button").click()
+    assert page.evaluate(firsts) == ["a<b", "relu", "elu", "broken"]
+    assert number.get_attribute("aria-sort") == "ascending"
+    number.locator("button").click()
+    assert page.evaluate(firsts) == ["elu", "relu", "a<b", "broken"]
+    assert number.get_attribute("aria-sort") == "descending"
+    label.locator("button").click()
+    assert page.evaluate(firsts) == ["a<b", "broken", "elu", "relu"]
+    assert number.get_attribute("aria-sort") is None
 
 
-@needs_browser
-def test_bar_is_there_where_it_works_and_not_on_paper(chromium, path):
-    chromium.open(path, 1440, 300)
+def test_bar_is_there_where_it_works_and_not_on_paper(browse, path):
+    page = browse(path, 1440, 300)
     after = "new Promise((done) => setTimeout(() => done(getComputedStyle(bar).{}), 100))"
-    chromium.run("document.getElementById('figure-loss').scrollIntoView()")
-    assert chromium.run(after.format("visibility")) == "visible"
-    chromium.run("scrollTo(0, document.body.scrollHeight)")
-    assert chromium.run(after.format("visibility")) == "hidden"
-    chromium.call("Emulation.setEmulatedMedia", media="print")
-    assert chromium.run(after.format("display")) == "none"
-    chromium.call("Emulation.setEmulatedMedia", media="")
+    page.evaluate("document.getElementById('figure-loss').scrollIntoView()")
+    assert page.evaluate(after.format("visibility")) == "visible"
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert page.evaluate(after.format("visibility")) == "hidden"
+    page.emulate_media(media="print")
+    assert page.evaluate(after.format("display")) == "none"

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from benchmark import cli
-from benchmark.experiments import catalogue, measurement
+from benchmark.experiments import catalogue
+from benchmark.experiments import request as experiments_request
 from benchmark.report import recipe
 from benchmark.results.schema import spec_columns
 from benchmark.training.request import Request, expand, expand_tuning, request
@@ -184,8 +185,8 @@ def test_experiments():
 def records_of(beside=(), data_origin=None, **asked):
     """Return the records of all experiments, or of those chosen, as they read back."""
     dataset = asked.pop("dataset", "digits")
-    wanted = measurement.request(beside=beside, **asked)
-    specs = measurement.specs_for(wanted, dataset, "0" * 64)
+    wanted = experiments_request.request(beside=beside, **asked)
+    specs = experiments_request.specs_for(wanted, dataset, "0" * 64)
     return {spec.experiment: {"spec": spec.as_json(), "data_origin": data_origin} for spec in specs}
 
 
@@ -195,13 +196,13 @@ def measured_by(command):
     cli._add_experiments(parser)
     options = vars(parser.parse_args(shlex.split(command)[4:]))
     own = {option.name for made in catalogue.catalogue().values() for option in made.options}
-    wanted = measurement.request(
+    wanted = experiments_request.request(
         options["names"] or None,
         options["activations"],
         seeds=options["seeds"],
         options={name: options[name] for name in own},
     )
-    specs = measurement.specs_for(wanted, options["dataset"], "0" * 64)
+    specs = experiments_request.specs_for(wanted, options["dataset"], "0" * 64)
     return {spec.experiment: spec.as_json() for spec in specs}
 
 

@@ -36,11 +36,11 @@ OUTCOME = Outcome("complete", ROWS, TEST, np.array([3, 1]), np.array([0.25, 0.1]
 
 @pytest.fixture
 def folder(tmp_path):
-    kept = Store(tmp_path)
-    kept.prepare()
-    made = kept.folder(SPEC.run)
-    made.path.mkdir()
-    return made
+    store = Store(tmp_path)
+    store.prepare()
+    folder = store.folder(SPEC.run)
+    folder.path.mkdir()
+    return folder
 
 
 def finish(folder):
@@ -142,9 +142,9 @@ def test_damaged_checkpoints_are_not_used(folder):
     for length in (0, 10, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
         assert folder.checkpoint() is None
-    for place in range(0, len(data), 97):
+    for position in range(0, len(data), 97):
         flipped = bytearray(data)
-        flipped[place] ^= 1
+        flipped[position] ^= 1
         path.write_bytes(flipped)
         assert folder.checkpoint() is None
     path.write_bytes(data)
@@ -173,20 +173,20 @@ def test_left_over_temporary_files_go(folder):
 
 
 def test_left_over_tables_go_under_the_lock_only(tmp_path):
-    kept = Store(tmp_path)
-    kept.prepare()
+    store = Store(tmp_path)
+    store.prepare()
     (tmp_path / ".runs.csv.123.tmp").write_text("half")
-    kept.prepare()
+    store.prepare()
     assert (tmp_path / ".runs.csv.123.tmp").exists()
-    with kept.lock():
+    with store.lock():
         assert not (tmp_path / ".runs.csv.123.tmp").exists()
 
 
 def test_second_command_is_refused(tmp_path):
-    kept = Store(tmp_path)
-    kept.prepare()
+    store = Store(tmp_path)
+    store.prepare()
     with (
-        kept.lock(),
+        store.lock(),
         pytest.raises(RequestError, match="in use by another command"),
         Store(tmp_path).lock(),
     ):
@@ -203,15 +203,15 @@ def test_output_that_is_a_file(tmp_path):
 
 def test_tables(folder, tmp_path):
     finish(folder)
-    kept = Store(tmp_path)
+    store = Store(tmp_path)
     unfinished = dataclasses.replace(SPEC, activation="elu")
-    other = kept.folder(unfinished.run)
+    other = store.folder(unfinished.run)
     other.path.mkdir()
     other.write_history(unfinished, ROWS[:1])
     failed = dataclasses.replace(SPEC, activation="tanh")
-    kept.folder(failed.run).fail(failed, "ValueError: it, broke", {})
-    kept.write_tables(by_name([SPEC, unfinished, failed]))
-    history, runs = kept.tables()
+    store.folder(failed.run).fail(failed, "ValueError: it, broke", {})
+    store.write_tables(by_name([SPEC, unfinished, failed]))
+    history, runs = store.tables()
     assert tuple(history.columns) == HISTORY_COLUMNS
     assert history["activation"].tolist() == ["relu", "relu", "elu"]
     assert runs["status"].tolist() == ["complete", "unfinished", "failed"]
@@ -227,37 +227,37 @@ def test_tables(folder, tmp_path):
     )
     assert runs.loc[0, "test_accuracy"] == 0.5
     assert runs["test_binary_accuracy"].isna().all()
-    assert kept.recorded() == by_name([SPEC, unfinished, failed])
-    assert sorted(state[1] for state in kept.run_states()) == ["complete", "failed", "unfinished"]
+    assert store.recorded() == by_name([SPEC, unfinished, failed])
+    assert sorted(state[1] for state in store.run_states()) == ["complete", "failed", "unfinished"]
 
 
-def entry(name, index):
+def recorded(name, index):
     return {"activation": {"name": name, "index": index}}
 
 
 def test_tables_to_the_byte(tmp_path):
-    kept = Store(tmp_path)
-    kept.prepare()
+    store = Store(tmp_path)
+    store.prepare()
     names = ("relu", "elu", "tanh", "selu", 'my, "own"')
     specs = [dataclasses.replace(SPEC, activation=name) for name in names]
     complete, unfinished, failed, damaged, diverged = specs
-    folders = [kept.folder(spec.run) for spec in specs]
+    folders = [store.folder(spec.run) for spec in specs]
     for folder in folders:
         folder.path.mkdir()
     facts = {"data": {"origin": "here, é"}, "peak_memory_mb": 1.5}
-    folders[0].finish(complete, OUTCOME, np.array([3, 2]), {**facts, **entry("relu", 1)})
+    folders[0].finish(complete, OUTCOME, np.array([3, 2]), {**facts, **recorded("relu", 1)})
     folders[1].write_history(unfinished, ROWS[:1])
     folders[2].fail(failed, 'ValueError: "a"\nb', {})
-    folders[3].finish(damaged, OUTCOME, np.array([3, 2]), {**facts, **entry("selu", 4)})
+    folders[3].finish(damaged, OUTCOME, np.array([3, 2]), {**facts, **recorded("selu", 4)})
     text = (folders[3].path / "run.json").read_text()
     (folders[3].path / "run.json").write_text(text.replace(" 42,", " 43,"))
     lost = {"loss": float("inf"), "val_loss": float("nan")}
     nothing = Outcome("diverged", [{**ROWS[0], **lost}], {}, np.zeros(0), np.zeros(0), 42)
-    folders[4].finish(diverged, nothing, np.zeros(0), {**facts, **entry('my, "own"', 21)})
+    folders[4].finish(diverged, nothing, np.zeros(0), {**facts, **recorded('my, "own"', 21)})
 
     purposes = {failed.run: "tuning"}
-    assert kept.write_tables(by_name(specs), purposes) == {"relu": 1, 'my, "own"': 21}
-    assert kept.purposes()[failed.run] == "tuning"
+    assert store.write_tables(by_name(specs), purposes) == {"relu": 1, 'my, "own"': 21}
+    assert store.purposes()[failed.run] == "tuning"
 
     adam, cross = "adam,0.001,categorical_crossentropy,0", "categorical_crossentropy"
     own = '"my, ""own"""'
@@ -291,28 +291,30 @@ def test_tables_to_the_byte(tmp_path):
 
 
 def test_tables_read_each_record_once_and_check_it(tmp_path, monkeypatch):
-    kept = Store(tmp_path)
-    kept.prepare()
+    store = Store(tmp_path)
+    store.prepare()
     specs = [dataclasses.replace(SPEC, seed=seed) for seed in range(4)]
     for spec in specs:
-        kept.folder(spec.run).path.mkdir()
-        kept.folder(spec.run).finish(spec, OUTCOME, np.array([3, 2]), {})
-    assert kept.recorded() == by_name(specs)
+        store.folder(spec.run).path.mkdir()
+        store.folder(spec.run).finish(spec, OUTCOME, np.array([3, 2]), {})
+    assert store.recorded() == by_name(specs)
     # Damage after that look at the records is noticed: nothing is remembered.
-    path = kept.folder(specs[2].run).path / "run.json"
+    path = store.folder(specs[2].run).path / "run.json"
     path.write_text(path.read_text().replace('"test_accuracy": 0.5', '"test_accuracy": 0.9'))
-    read, sealed = [], []
-    record, seal = run.RunFolder.record, formats._seal
+    read, checked = [], []
+    record, checksum = run.RunFolder.record, formats._checksum
     monkeypatch.setattr(
         run.RunFolder,
         "record",
         lambda folder: read.append(folder.path.name) or record(folder),
     )
-    monkeypatch.setattr(formats, "_seal", lambda content: sealed.append(content) or seal(content))
-    kept.write_tables(by_name(specs))
+    monkeypatch.setattr(
+        formats, "_checksum", lambda content: checked.append(content) or checksum(content)
+    )
+    store.write_tables(by_name(specs))
     assert read == [spec.run for spec in specs]
-    assert [content["run"] for content in sealed] == read
-    runs = kept.tables()[1]
+    assert [content["run"] for content in checked] == read
+    runs = store.tables()[1]
     assert runs["status"].tolist() == ["complete", "complete", "unfinished", "complete"]
     assert runs["test_accuracy"].isna().tolist() == [False, False, True, False]
 
@@ -348,11 +350,11 @@ def test_record_is_json_others_can_read(folder):
 def test_damaged_list_of_runs(folder, tmp_path, content):
     finish(folder)
     (tmp_path / "runs.csv").write_bytes(content)
-    kept = Store(tmp_path)
-    assert kept.recorded() == by_name([] if b"not-there" in content else [SPEC])
+    store = Store(tmp_path)
+    assert store.recorded() == by_name([] if b"not-there" in content else [SPEC])
     (tmp_path / "history.csv").write_bytes(b"")
     with pytest.raises(RequestError, match="is damaged"):
-        kept.tables()
+        store.tables()
 
 
 def test_home_is_understood(monkeypatch, tmp_path):
@@ -362,15 +364,15 @@ def test_home_is_understood(monkeypatch, tmp_path):
 
 def test_runs_of_another_version_keep_their_names(tmp_path, monkeypatch):
     """What was recorded is reported, also where the same settings would be named otherwise now."""
-    kept = Store(tmp_path)
-    kept.prepare()
-    folder = kept.folder(SPEC.run)
+    store = Store(tmp_path)
+    store.prepare()
+    folder = store.folder(SPEC.run)
     folder.path.mkdir()
-    folder.finish(SPEC, OUTCOME, np.array([3, 2]), entry("relu", 1))
-    kept.write_tables(kept.recorded())
+    folder.finish(SPEC, OUTCOME, np.array([3, 2]), recorded("relu", 1))
+    store.write_tables(store.recorded())
     tables = [(tmp_path / name).read_bytes() for name in ("history.csv", "runs.csv")]
     name = SPEC.run
     monkeypatch.setattr(spec_training, "PROTOCOL", 99)
     assert SPEC.run != name
-    kept.write_tables(kept.recorded())
+    store.write_tables(store.recorded())
     assert [(tmp_path / name).read_bytes() for name in ("history.csv", "runs.csv")] == tables

@@ -70,11 +70,11 @@ def measure(store, name="saturation", values=(0.5, 1.0), seconds=2.0, environmen
 @pytest.fixture
 def stores(tmp_path):
     """Two folders, ready for runs."""
-    made = [Store(tmp_path / name) for name in "ab"]
-    for store, environment in zip(made, (ENVIRONMENT, OTHER_MACHINE)):
+    stores = [Store(tmp_path / name) for name in "ab"]
+    for store, environment in zip(stores, (ENVIRONMENT, OTHER_MACHINE)):
         store.prepare()
         store.write_environment(environment)
-    return made
+    return stores
 
 
 def merged(stores, tmp_path):
@@ -127,15 +127,15 @@ def test_environments_are_kept(stores, tmp_path):
     for store, name in zip(stores, ("relu", "elu")):
         train(store, spec_of(name))
     first, _ = merged(stores, tmp_path)
-    found = json.loads((first.path / "environment.json").read_text())
+    joined = json.loads((first.path / "environment.json").read_text())
     both = [{"folder": "a", **ENVIRONMENT}, {"folder": "b", **OTHER_MACHINE}]
-    assert found == {**ENVIRONMENT, "merged_from": both}
+    assert joined == {**ENVIRONMENT, "merged_from": both}
 
     third = Store(tmp_path / "third")
     third.prepare()
     train(third, spec_of("selu"))
     merge([first.path, third.path], tmp_path / "all")
-    assert json.loads((tmp_path / "all/environment.json").read_text()) == found
+    assert json.loads((tmp_path / "all/environment.json").read_text()) == joined
 
 
 def test_same_run_in_both_keeps_the_first_ones_times(stores, tmp_path):

@@ -21,20 +21,20 @@ def record(store, name, seed, wrong):
     rows = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}]
     rows[0]["seconds"] = 0.5
     test = {"test_loss": 0.5, "test_accuracy": 1 - wrong / 8}
-    made = Outcome("complete", rows, test, predicted, np.full(8, 0.9), 42)
+    outcome = Outcome("complete", rows, test, predicted, np.full(8, 0.9), 42)
     store.folder(spec.run).path.mkdir(parents=True)
-    store.folder(spec.run).finish(spec, made, LABELS, {})
+    store.folder(spec.run).finish(spec, outcome, LABELS, {})
     return spec
 
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path)
-    made.prepare()
-    specs = [record(made, name, seed, 1 + seed) for name in ("elu", "relu") for seed in (0, 1)]
-    specs += [record(made, "selu", 0, 3), record(made, "tanh", 0, 4)]
-    made.write_tables({spec.run: spec for spec in specs})
-    return made
+    store = Store(tmp_path)
+    store.prepare()
+    specs = [record(store, name, seed, 1 + seed) for name in ("elu", "relu") for seed in (0, 1)]
+    specs += [record(store, "selu", 0, 3), record(store, "tanh", 0, 4)]
+    store.write_tables({spec.run: spec for spec in specs})
+    return store
 
 
 def derived(store, **more):
@@ -42,12 +42,12 @@ def derived(store, **more):
 
 
 def test_single_pairs_are_judged_by_the_images(store):
-    found = derived(store)["comparisons"].query("metric == 'test_accuracy'")
-    found = found.set_index("activation")
+    pairs = derived(store)["comparisons"].query("metric == 'test_accuracy'")
+    pairs = pairs.set_index("activation")
     # Image 0 is misclassified by all; of selu's run 1 and 2 beside it.
-    assert found.loc["selu", ["only_activation_right", "only_baseline_right"]].tolist() == [0, 2]
-    assert found.loc["selu", "mcnemar_p"] == 0.5
-    assert np.isnan(found.loc["elu", "mcnemar_p"])
+    assert pairs.loc["selu", ["only_activation_right", "only_baseline_right"]].tolist() == [0, 2]
+    assert pairs.loc["selu", "mcnemar_p"] == 0.5
+    assert np.isnan(pairs.loc["elu", "mcnemar_p"])
 
 
 def test_test_set_is_told_by_a_run_that_has_predictions(store):
@@ -61,9 +61,9 @@ def test_test_set_is_told_by_a_run_that_has_predictions(store):
 
 def test_baseline(store):
     def baseline(**more):
-        made = derived(store, **more)
-        tables.write(store, made)
-        return set(made["comparisons"]["baseline"])
+        written = derived(store, **more)
+        tables.write(store, written)
+        return set(written["comparisons"]["baseline"])
 
     assert baseline() == {"relu"}
     assert baseline(baseline="elu") == {"elu"}
@@ -76,14 +76,14 @@ def test_baseline(store):
 def test_pixels_are_kept_by_dataset(store):
     images = np.arange(8 * 4, dtype=np.uint8).reshape(8, 2, 2, 1)
     data = Dataset("digits", "made up", "", "d1", images, LABELS, images, LABELS, 16.0, 4)
-    made = derived(store, data=data)
-    shown = made["misclassified"].set_index("index")
+    with_images = derived(store, data=data)
+    shown = with_images["misclassified"].set_index("index")
     assert set(shown.loc[1, "pixels"]) == {"4 5 6 7"}
-    tables.write(store, made)
+    tables.write(store, with_images)
     again = derived(store)["misclassified"]
-    assert again["pixels"].tolist() == made["misclassified"]["pixels"].tolist()
-    kept = pd.read_csv(store.path / "misclassified.csv").assign(dataset="letters")
-    store.write_table("misclassified.csv", kept)
+    assert again["pixels"].tolist() == with_images["misclassified"]["pixels"].tolist()
+    of_other_data = pd.read_csv(store.path / "misclassified.csv").assign(dataset="letters")
+    store.write_table("misclassified.csv", of_other_data)
     assert derived(store)["misclassified"]["pixels"].isna().all()
 
 

@@ -31,17 +31,17 @@ def rows(loss=0.5, count=2):
 @pytest.fixture
 def store(tmp_path):
     """A run that is complete, one that diverged after an epoch, one that failed at once."""
-    made = Store(tmp_path)
-    made.prepare()
+    store = Store(tmp_path)
+    store.prepare()
     for spec in (RELU, ELU, SELU):
-        made.folder(spec.run).path.mkdir()
+        store.folder(spec.run).path.mkdir()
     done = Outcome("complete", rows(), TEST, np.array([1]), np.array([0.5]), 42)
-    made.folder(RELU.run).finish(RELU, done, np.array([1]), FINISHED)
+    store.folder(RELU.run).finish(RELU, done, np.array([1]), FINISHED)
     lost = Outcome("diverged", rows(np.nan, 1), {}, np.zeros(0), np.zeros(0), 42)
-    made.folder(ELU.run).finish(ELU, lost, np.zeros(0), FINISHED)
-    made.folder(SELU.run).fail(SELU, "ValueError: no", {})
-    made.write_tables({spec.run: spec for spec in (RELU, ELU, SELU)}, {})
-    return made
+    store.folder(ELU.run).finish(ELU, lost, np.zeros(0), FINISHED)
+    store.folder(SELU.run).fail(SELU, "ValueError: no", {})
+    store.write_tables({spec.run: spec for spec in (RELU, ELU, SELU)}, {})
+    return store
 
 
 def written(store):
@@ -76,13 +76,13 @@ def session(accumulator):
 
 def test_every_epoch_and_the_test_at_their_times(store):
     written(store)
-    found = read(store, RELU)
-    assert points(found, "loss") == [(1, 996.0, 0.5), (2, 1000.0, 0.25)]
-    assert points(found, "accuracy") == [(1, 996.0, 0.25), (2, 1000.0, 0.25)]
-    assert points(found, "val_loss") == [(1, 996.0, 2.0), (2, 1000.0, 2.0)]
-    assert points(found, "val_accuracy") == [(1, 996.0, 0.125), (2, 1000.0, 0.125)]
-    assert points(found, "test_loss") == [(2, 1000.0, 0.75)]
-    assert points(found, "test_accuracy") == [(2, 1000.0, 0.5)]
+    events = read(store, RELU)
+    assert points(events, "loss") == [(1, 996.0, 0.5), (2, 1000.0, 0.25)]
+    assert points(events, "accuracy") == [(1, 996.0, 0.25), (2, 1000.0, 0.25)]
+    assert points(events, "val_loss") == [(1, 996.0, 2.0), (2, 1000.0, 2.0)]
+    assert points(events, "val_accuracy") == [(1, 996.0, 0.125), (2, 1000.0, 0.125)]
+    assert points(events, "test_loss") == [(2, 1000.0, 0.75)]
+    assert points(events, "test_accuracy") == [(2, 1000.0, 0.5)]
 
 
 def test_settings_and_seed_are_hyperparameters(store):
@@ -90,10 +90,10 @@ def test_settings_and_seed_are_hyperparameters(store):
 
     written(store)
     start, end = session(read(store, RELU))
-    found = {
+    hyperparameters = {
         name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()
     }
-    assert found == {
+    assert hyperparameters == {
         "dataset": "digits",
         "model": "cnn",
         "activation": "relu",
@@ -120,10 +120,10 @@ def test_settings_and_seed_are_hyperparameters(store):
 
 def test_a_diverged_run_ends_without_a_test(store):
     written(store)
-    found = read(store, ELU)
-    assert np.isnan(points(found, "loss")[0][2])
-    assert "test_loss" not in found.Tags()["scalars"]
-    assert session(found)[0].hparams["limit"].string_value == "all"
+    events = read(store, ELU)
+    assert np.isnan(points(events, "loss")[0][2])
+    assert "test_loss" not in events.Tags()["scalars"]
+    assert session(events)[0].hparams["limit"].string_value == "all"
 
 
 def test_a_failed_run_is_marked_and_an_unfinished_one_is_open(store):

@@ -1,0 +1,240 @@
+"""A comparison from its request to recorded runs: data found, what is missing trained, tuned."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.activations import plugins, resolve
+from benchmark.data import loading
+from benchmark.execution import engine
+from benchmark.execution.progress import say
+from benchmark.execution.task import Settings
+from benchmark.execution.training_run import TrainingRun
+from benchmark.formatting import counted, listing
+from benchmark.results import provenance
+from benchmark.results.folder import Store
+from benchmark.results.schema import spec_columns
+from benchmark.stats import summary
+from benchmark.training.request import GRID, Request, expand, expand_tuned, expand_tuning
+from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec, multiply_adds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmark.execution.cluster import Cluster
+
+
+@contextmanager
+def connected(scheduler: str | None) -> "Iterator[Cluster | None]":
+    """Provide the cluster at that address; None for no address.
+
+    Raises:
+        RequestError: there is no scheduler at that address.
+    """
+    if scheduler is None:
+        yield None
+        return
+    from benchmark.execution.cluster import Cluster
+
+    with closing(Cluster(scheduler)) as cluster:
+        yield cluster
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A request whose data were found: all that is decided before anything is written.
+
+    `specs` are the runs whose settings are known from the start; those at activations' own
+    learning rates follow when `TUNING` runs have chosen. `purposes` say by name what runs are for.
+    """
+
+    request: Request
+    located: loading.Located
+    data: loading.Dataset
+    device: str
+    gpus: int
+    specs: list[RunSpec]
+    purposes: dict[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """What TensorFlow must be set to."""
+        return Settings(self.request.threads, self.device, self.request.deterministic)
+
+
+def prepare(
+    request: Request,
+    dataset: str,
+    data_dir: str | Path | None,
+    cluster: "Cluster | None" = None,
+) -> Comparison:
+    """Find the data and the device, and expand the request into runs.
+
+    Raises:
+        RequestError: the data cannot be had, or `limit` does not fit them.
+    """
+    located = loading.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
+    data = loading.load(located)
+    gpus = cluster.gpus() if cluster else len(provenance.gpus())
+    device = "GPU" if gpus else "CPU"
+    choosing = expand_tuning(request, data.name, data.sha256, device)
+    specs = [*choosing, *expand(request, data.name, data.sha256, device)]
+    for validation, limit in {(spec.validation, spec.limit) for spec in specs}:
+        loading.split(data, validation, limit)
+    purposes = {spec.run: COMPARISON for spec in specs}
+    purposes |= {spec.run: TUNING for spec in choosing}
+    return Comparison(request, located, data, device, gpus, specs, purposes)
+
+
+def train(
+    comparison: Comparison,
+    store: Store,
+    console: "Console",
+    *,
+    jobs: int | None = None,
+    fresh: bool = False,
+    cluster: "Cluster | None" = None,
+) -> tuple[dict[str, RunSpec], dict[str, str]]:
+    """Train what is not done yet; return all runs by name, and what they are for.
+
+    Raises:
+        RequestError: a user's activation cannot be trained with, or a worker cannot be used.
+        OSError: the disk is full, or the scheduler was lost.
+    """
+
+    def train_missing(specs: list[RunSpec], purposes: dict[str, str]) -> None:
+        _train_missing(replace(comparison, specs=specs, purposes=purposes), *rest)
+
+    rest = (store, console, jobs, fresh, cluster)
+    train_missing(comparison.specs, comparison.purposes)
+    tuned = tuned_runs(comparison, store, console)
+    recorded = {spec.run: spec for spec in [*comparison.specs, *tuned]}
+    purposes = {**dict.fromkeys(recorded, TUNED), **comparison.purposes}
+    if tuned:
+        # A report of what is there lists them from now on, as unfinished.
+        store.write_tables(recorded, purposes)
+        say(console, "Learning rates are chosen: each activation's own next.")
+        train_missing(tuned, purposes)
+    return recorded, purposes
+
+
+def tuned_runs(comparison: Comparison, store: Store, console: "Console") -> list[RunSpec]:
+    """Return the final runs at each activation's own learning rate, by what is recorded, without
+    those at the shared one, which are there already."""
+    request = comparison.request
+    if not request.tune_learning_rates:
+        return []
+    runs = store.runs({spec.run: spec for spec in comparison.specs}, comparison.purposes)
+    chosen = summary.chosen_rates(runs)
+    without = [name for name in request.activations if name not in set(chosen["activation"])]
+    if without:
+        say(console, f"No learning rate chosen, since no run ended well: {listing(without)}.")
+    keys = ["model", "optimizer", "loss_function", "batch_size", "initializer", "activation"]
+    rates = dict(zip(chosen[keys].itertuples(index=False, name=None), chosen["learning_rate"]))
+
+    def rate(spec: RunSpec) -> float | None:
+        columns = spec_columns(spec, spec.run)
+        return rates.get(tuple(columns[key] for key in keys))
+
+    data = comparison.data
+    specs = expand_tuned(request, data.name, data.sha256, comparison.device, rate)
+    return [spec for spec in specs if spec.run not in comparison.purposes]
+
+
+def _train_missing(
+    comparison: Comparison,
+    store: Store,
+    console: "Console",
+    jobs: int | None,
+    fresh: bool,
+    cluster: "Cluster | None",
+) -> None:
+    environment = provenance.describe()
+    runs = training_runs(comparison, store, environment, fresh)
+    missing = engine.missing(runs)
+    located, first = comparison.located, comparison.specs[0]
+    if located.note:
+        say(console, located.note)
+    activations = {spec.activation for spec in comparison.specs}
+    say(
+        console,
+        f"{counted(len(runs), 'run')}: {counted(len(activations), 'activation')} on"
+        f" {comparison.data.name} ({located.origin}), {counted(first.epochs, 'epoch')} each;"
+        f" {len(runs) - len(missing)} already done. Device: {first.device}, {first.precision}.",
+    )
+    if not missing:
+        return
+    store.write_environment(environment)
+    if cluster:
+        cluster.prepare(comparison.data, comparison.settings)
+        if not cluster.size():
+            say(console, "The cluster has no workers yet: the runs wait for the first.")
+        at_once = max(1, comparison.gpus or cluster.size())
+    else:
+        at_once = jobs or provenance.workers_that_fit(comparison.gpus, first.threads)
+    engine.carry_out(missing, console, noun="run", jobs=at_once, here=jobs == 1, cluster=cluster)
+
+
+def training_runs(
+    comparison: Comparison, store: Store, environment: dict[str, Any], fresh: bool = False
+) -> list[TrainingRun]:
+    """Return the runs of a comparison as tasks; `environment` goes into each record."""
+    data, specs = comparison.data, comparison.specs
+    users = [one for name in comparison.request.activations if (one := resolve(name)).is_user]
+    source = {"origin": data.origin, "file": Path(data.path).name, "sha256": data.sha256}
+    facts = {"environment": environment, "data": {"name": data.name, **source}}
+    common = (comparison.located, str(store.path.resolve()), plugins.pack(users) if users else b"")
+    known = {name: _known_of(name) for name in comparison.request.activations}
+    seconds, label = _guess(comparison), _labels(specs)
+    return [
+        TrainingRun(
+            spec,
+            *common,
+            facts={
+                **facts,
+                "purpose": comparison.purposes.get(spec.run, COMPARISON),
+                "activation": {**known[spec.activation], "sha256": spec.activation_sha256},
+            },
+            fresh=fresh,
+            seconds=seconds(spec),
+            label=label(spec),
+        )
+        for spec in specs
+    ]
+
+
+def _known_of(name: str) -> dict[str, Any]:
+    """Return what a record says of an activation."""
+    activation = resolve(name)
+    fields = ("name", "formula", "paper", "initializer", "recommended", "dropout", "index")
+    known = {field: getattr(activation, field) for field in fields}
+    return {**known, "parameters": dict(activation.parameters)}
+
+
+def _guess(comparison: Comparison) -> Callable[[RunSpec], float]:
+    """Return a function that guesses how many seconds a run takes."""
+    height, width = comparison.data.x_train.shape[1:3]
+    kinds = {(spec.validation, spec.limit) for spec in comparison.specs}
+    examples = {kind: len(loading.split(comparison.data, *kind).x_train) for kind in kinds}
+
+    def seconds(spec: RunSpec) -> float:
+        # Forward and backward, at a rate that a CPU core of today reaches.
+        work = 3 * multiply_adds(spec.model, height, width) * spec.batch_size
+        step = 0.002 + work / (2e12 if spec.device == "GPU" else 5e10)
+        return spec.epochs * -(-examples[spec.validation, spec.limit] // spec.batch_size) * step
+
+    return seconds
+
+
+def _labels(specs: list[RunSpec]) -> Callable[[RunSpec], str]:
+    """Return a function that names a run by what tells it from the others."""
+    varied = [name for name in GRID if len({getattr(spec, name) for spec in specs}) > 1]
+
+    def label(spec: RunSpec) -> str:
+        settings = [f"{name.replace('_', ' ')} {getattr(spec, name)}" for name in varied]
+        return ", ".join([spec.activation, *settings, f"seed {spec.seed}"])
+
+    return label

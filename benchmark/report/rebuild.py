@@ -1,0 +1,81 @@
+"""The command `report`: tables, figures and page of a folder anew from what is recorded in it."""
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from benchmark.activations import resolve
+from benchmark.data import loading
+from benchmark.errors import RequestError
+from benchmark.execution.progress import say
+from benchmark.experiments import catalogue
+from benchmark.experiments.claims_table import write_claims
+from benchmark.experiments.figures import redraw_experiments
+from benchmark.report import build
+from benchmark.report.screen import show_claims, show_comparison
+from benchmark.results.folder import Store
+from benchmark.training.spec import RunSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def rebuild(store: Store, style: str, baseline: str | None, console: "Console") -> None:
+    """Write tables, figures and page; the folder must be held.
+
+    Raises:
+        RequestError: the folder holds neither runs nor experiments, or no run has the baseline.
+        ReportError: the report notebook could not be executed; tables and figures are written.
+    """
+    recorded = store.recorded()
+    measured = [name for name in catalogue.catalogue() if name in store.measured()]
+    undrawn = redraw_experiments(store, style)
+    if recorded:
+        known, images = _known_as(baseline), _data_at_hand(recorded)
+        figures = build.write_runs(store, recorded, store.purposes(), style, known, images)
+        show_comparison(console, store, store.table("runs.csv"), figures)
+    claims = write_claims(store)
+    if measured:
+        show_claims(console, store, claims)
+    for name, reason in undrawn.items():
+        say(console, f"Not drawn anew: {name}: {reason}")
+    write_page(store, console)
+
+
+def write_page(store: Store, console: "Console") -> None:
+    """Write report.html of a folder whose tables are there, and say so.
+
+    Raises:
+        ReportError: the report notebook could not be executed.
+    """
+    say(console, "Writing the page.")
+    build.write_page(store)
+    say(console, f"Page: {store.path}/report.html")
+
+
+def check_something_is_there(store: Store) -> None:
+    """Check that there is something to report on.
+
+    Raises:
+        RequestError: the folder holds neither runs nor experiments.
+    """
+    if not (store.path.is_dir() and (store.recorded() or store.measured())):
+        raise RequestError(
+            f"{str(store.path)!r} holds neither runs nor experiments: give the --output folder of"
+            " an earlier command"
+        )
+
+
+def _known_as(activation: str | None) -> str | None:
+    """Return the catalogue's name of an activation; of one that is not registered here, its own."""
+    with contextlib.suppress(RequestError):
+        return activation and resolve(activation).name
+    return activation
+
+
+def _data_at_hand(recorded: dict[str, RunSpec]) -> loading.Dataset | None:
+    """Return the images of these runs if they come with the installed packages."""
+    hashes = {spec.data_sha256 for spec in recorded.values()}
+    if {spec.dataset for spec in recorded.values()} != {"digits"}:
+        return None
+    data = loading.load(loading.locate("digits", None))
+    return data if hashes == {data.sha256} else None

@@ -1,0 +1,104 @@
+"""What the commands show at their end: tables on the screen, and where the files are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.table import Table
+
+from benchmark.execution.progress import say
+from benchmark.experiments.claims import FAILS, HOLDS, IN_PART
+from benchmark.formatting import plain
+from benchmark.results.folder import Store
+from benchmark.stats.summary import SETTINGS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show_comparison(
+    console: "Console", store: Store, runs: pd.DataFrame, figures: list[Path]
+) -> None:
+    """Print the table of a comparison, its failed runs, and where the files are."""
+    console.print(_comparison_table(store.table("summary.csv"), store.table("comparisons.csv")))
+    for run in runs[runs["status"] == "failed"].itertuples():
+        say(console, f"Failed: {run.run}: {run.error} (see {store.folder(run.run).log})")
+    names = "history, runs, summary, comparisons, pairs, ranks, time_to_accuracy"
+    say(console, f"Tables: {store.path}/ {names} (.csv)")
+    if figures:
+        stems = dict.fromkeys(path.stem for path in figures)
+        say(console, f"Figures: {figures[0].parent}/ {', '.join(stems)} (.png, .svg)")
+
+
+def _comparison_table(summary: pd.DataFrame, comparisons: pd.DataFrame) -> Table:
+    """Return the activations of each setting, the most accurate first. No number is wrapped."""
+    varied = [name for name in SETTINGS if summary[name].nunique(dropna=False) > 1]
+    baselines = list(comparisons["baseline"].unique())
+    verdicts = {
+        _setting(row): row["verdict"]
+        for row in comparisons[comparisons["metric"] == "test_accuracy"].to_dict("records")
+    }
+    table = Table()
+    table.add_column("activation", overflow="fold")
+    for name in varied:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for heading in ("val. accuracy (%)", "test accuracy (%)"):
+        table.add_column(heading, justify="right", no_wrap=False)
+    for name in baselines:
+        table.add_column(f"against {name}")
+    table.add_column("epoch (s)", justify="right")
+    table.add_column("runs", justify="right")
+    ordered = summary.sort_values("test_accuracy_mean", ascending=False, na_position="last")
+    for row in ordered.to_dict("records"):
+        table.add_row(
+            row["activation"],
+            *(plain(row[name]) for name in varied),
+            _joined(_spread(row, "val_accuracy", 100, 1)),
+            _joined(_spread(row, "test_accuracy", 100, 1)),
+            *(verdicts.get(_setting(row), "–") for _ in baselines),
+            _joined(_spread(row, "seconds_per_epoch", 1, 2)),
+            _run_counts(row),
+        )
+    return table
+
+
+def _spread(row: dict[str, Any], metric: str, factor: int, decimals: int) -> str:
+    """Return mean ± standard deviation, "91.4 ± 0.6"; "–" where there is no mean."""
+    mean, deviation = factor * row[f"{metric}_mean"], factor * row[f"{metric}_std"]
+    if pd.isna(mean):
+        return "–"
+    spread = "" if pd.isna(deviation) else f" ± {deviation:.{decimals}f}"
+    return f"{mean:.{decimals}f}{spread}"
+
+
+def _joined(text: str) -> str:
+    """Return the text with spaces at which no line is broken."""
+    return text.replace(" ", "\u00a0")
+
+
+def _run_counts(row: dict[str, Any]) -> str:
+    kinds = ("not_learned", "diverged", "failed")
+    odd = [f"{row[f'n_{kind}']:.0f} {kind.replace('_', ' ')}" for kind in kinds if row[f"n_{kind}"]]
+    return ", ".join([str(row["n_completed"]), *odd])
+
+
+def _setting(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return what tells rows of a table apart; of tuned ones the learning rate does not."""
+    own = row["rates"] == "tuned"
+    names = [name for name in SETTINGS if not (own and name == "learning_rate")]
+    return (row["activation"], *(plain(row[name]) for name in names))
+
+
+def show_claims(console: "Console", store: Store, claims: pd.DataFrame) -> None:
+    """Print how the claims of each experiment fared, and where the files are."""
+    verdicts = list(dict.fromkeys([HOLDS, IN_PART, FAILS, *claims["verdict"]]))
+    table = Table()
+    table.add_column("experiment", overflow="fold")
+    for verdict in verdicts:
+        table.add_column(verdict, justify="right")
+    for name, group in claims.groupby("experiment", sort=False):
+        counts = group["verdict"].value_counts()
+        table.add_row(name, *(str(counts.get(verdict, "")) for verdict in verdicts))
+    console.print(table)
+    say(console, f"Tables: {store.path}/experiments/; each claim with its evidence: claims.csv")
+    say(console, f"Figures: {store.path}/figures/")
