@@ -8,11 +8,11 @@ from benchmark.activations import custom_objects, register_activation, resolve
 from benchmark.errors import RequestError, unknown
 from benchmark.execution.progress import say, screen
 from benchmark.formatting import listing
+from benchmark.plotting.palette import check_style
 from benchmark.results.folder import Store
 from benchmark.results.schema import DONE
 from benchmark.training.options import whole_number
 from benchmark.training.request import BASELINE, DEFAULT_OUTPUT, Request, request
-from benchmark.training.spec import check_style
 
 if TYPE_CHECKING:
     import pandas as pd

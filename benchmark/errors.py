@@ -1,7 +1,7 @@
 """The errors that users see as one line, and their wording."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class RequestError(ValueError):
@@ -24,7 +24,17 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> RequestError:
     return RequestError(f"unknown {kind} {name!r}: {hint}")
 
 
+def one_of(kind: str, value: object, valid: Collection[str]) -> None:
+    """Check that a value is one of the valid ones.
+
+    Raises:
+        RequestError: it is not; the message names the nearest valid ones.
+    """
+    if value not in valid:
+        raise unknown(kind, value, valid)
+
+
 def one_line(error: BaseException) -> str:
-    """Return what an exception says as one line: the system's own words for a system error."""
+    """Return an exception's message as one line: of a system error, the system's own words."""
     system = error.strerror if isinstance(error, OSError) else None
     return " ".join(str(system or error).split()) or type(error).__name__

@@ -1,13 +1,14 @@
-"""How texts for readers put numbers and lists."""
+"""Numbers and lists as text for readers."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def listing(items: Iterable[Any]) -> str:
-    """Return "0.1, 0.3 and 1"; texts are taken as they are, of nothing it is "none"."""
+def listing(items: Iterable[str | float]) -> str:
+    """Return "0.1, 0.3 and 1"; strings are kept as they are, and no items give "none"."""
     texts = [item if isinstance(item, str) else f"{item:g}" for item in items]
     *most, last = texts or ["none"]
     return f"{', '.join(most)} and {last}" if most else last
@@ -20,31 +21,31 @@ def number(value: float) -> str:
 
 
 def counted(count: float, noun: str) -> str:
-    """Return "1 step" or "12 345 steps", thousands set apart by thin spaces."""
+    """Return "1 step" or "12 345 steps", thousands separated by thin spaces."""
     text = f"{int(count):,}".replace(",", "\u202f")
     return f"{text} {noun}" if count == 1 else f"{text} {noun}s"
 
 
-def spread(values: Any) -> str:
-    """Return mean and standard deviation, "98.7 ± 13"; of one value only that."""
-    values = np.atleast_1d(values)
+def spread(values: ArrayLike) -> str:
+    """Return mean and standard deviation, "98.7 ± 13"; a single value stands alone."""
+    values = np.atleast_1d(np.asarray(values))
     deviation = f" ± {values.std(ddof=1):.2g}" if len(values) > 1 else ""
     return f"{values.mean():.3g}{deviation}"
 
 
-def percent(shares: Any) -> str:
+def percent(shares: ArrayLike) -> str:
     """Return a share, or the mean of several with their standard deviation, in percent."""
-    return f"{spread(100 * np.atleast_1d(shares))} %"
+    return f"{spread(100 * np.atleast_1d(np.asarray(shares)))} %"
 
 
-def plain(value: object) -> str:
-    """Return a setting's value as titles and file names have it."""
+def plain(value: Any) -> str:
+    """Return a setting's value as titles and file names have it; a missing one is "all"."""
     import pandas as pd
 
     return "all" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def mean_and_deviation(row: dict, metric: str, unit: str) -> str:
+def mean_and_deviation(row: Mapping[Hashable, Any], metric: str, unit: str) -> str:
     """Return "97.12 ± 0.10 %" for a metric of a summary row; "–" where there is no mean."""
     import pandas as pd
 

@@ -4,9 +4,9 @@ To add an activation, add a function here. TensorFlow is imported when one is fi
 """
 
 import math
-from typing import Any
 
 from benchmark.activations.registry import ALPHA_DROPOUT, HE, LECUN, built_in
+from benchmark.activations.types import Layer, Tensor
 
 ARTICLE_SIX = ("sigmoid", "relu", "elu", "leaky_relu", "selu", "gelu")
 SELU_ALPHA = 1.6732632423543772
@@ -20,7 +20,7 @@ SELU_SCALE = 1.0507009873554805
     paper="Rumelhart, Hinton & Williams 1986, Learning representations by back-propagating errors",
     native=True,
 )
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Tensor) -> Tensor:
     """Logistic sigmoid."""
     import tensorflow as tf
 
@@ -34,7 +34,7 @@ def sigmoid(x: Any) -> Any:
     recommended=HE,
     native=True,
 )
-def relu(x: Any) -> Any:
+def relu(x: Tensor) -> Tensor:
     """Rectified linear unit."""
     import tensorflow as tf
 
@@ -49,7 +49,7 @@ def relu(x: Any) -> Any:
     recommended=HE,
     native=True,
 )
-def elu(x: Any) -> Any:
+def elu(x: Tensor) -> Tensor:
     """Exponential linear unit, alpha 1."""
     import tensorflow as tf
 
@@ -66,7 +66,7 @@ def elu(x: Any) -> Any:
     recommended=HE,
     native=True,
 )
-def leaky_relu(x: Any) -> Any:
+def leaky_relu(x: Tensor) -> Tensor:
     """Leaky ReLU with the article's slope of 0.2."""
     import tensorflow as tf
 
@@ -83,7 +83,7 @@ def leaky_relu(x: Any) -> Any:
     dropout=ALPHA_DROPOUT,
     native=True,
 )
-def selu(x: Any) -> Any:
+def selu(x: Tensor) -> Tensor:
     """Scaled exponential linear unit, with LeCun normal weights and AlphaDropout."""
     import tensorflow as tf
 
@@ -98,7 +98,7 @@ def selu(x: Any) -> Any:
     parameters={"cubic": 0.044715},
     recommended=HE,
 )
-def gelu(x: Any) -> Any:
+def gelu(x: Tensor) -> Tensor:
     """Gaussian error linear unit, the tanh form that the article registers."""
     import tensorflow as tf
 
@@ -114,7 +114,7 @@ def gelu(x: Any) -> Any:
     paper="LeCun, Bottou, Orr & Müller 1998, Efficient BackProp",
     native=True,
 )
-def tanh(x: Any) -> Any:
+def tanh(x: Tensor) -> Tensor:
     """Hyperbolic tangent."""
     import tensorflow as tf
 
@@ -126,7 +126,7 @@ def tanh(x: Any) -> Any:
     formula="log(1 + exp(x))",
     paper="Dugas et al. 2001, Incorporating second-order functional knowledge",
 )
-def softplus(x: Any) -> Any:
+def softplus(x: Tensor) -> Tensor:
     """Smooth ReLU."""
     import tensorflow as tf
 
@@ -139,7 +139,7 @@ def softplus(x: Any) -> Any:
     paper="Bergstra et al. 2009, Quadratic polynomials learn better image features",
     native=True,
 )
-def softsign(x: Any) -> Any:
+def softsign(x: Tensor) -> Tensor:
     """Sigmoid-shaped with polynomial tails."""
     import tensorflow as tf
 
@@ -154,7 +154,7 @@ def softsign(x: Any) -> Any:
     parameters={"beta": 1.0},
     recommended=HE,
 )
-def silu(x: Any) -> Any:
+def silu(x: Tensor) -> Tensor:
     """Sigmoid-weighted linear unit."""
     import tensorflow as tf
 
@@ -167,7 +167,7 @@ def silu(x: Any) -> Any:
     paper="Misra 2019, arXiv:1908.08681, eq. 1",
     recommended=HE,
 )
-def mish(x: Any) -> Any:
+def mish(x: Tensor) -> Tensor:
     """Self-regularized smooth function."""
     import tensorflow as tf
 
@@ -185,7 +185,7 @@ def mish(x: Any) -> Any:
     paper="Howard et al. 2019, arXiv:1905.02244, sec. 5.2",
     recommended=HE,
 )
-def hard_silu(x: Any) -> Any:
+def hard_silu(x: Tensor) -> Tensor:
     """Piecewise quadratic stand-in for SiLU."""
     import tensorflow as tf
 
@@ -199,7 +199,7 @@ def hard_silu(x: Any) -> Any:
     paper="Hendrycks & Gimpel 2016, arXiv:1606.08415, sec. 2",
     recommended=HE,
 )
-def gelu_exact(x: Any) -> Any:
+def gelu_exact(x: Tensor) -> Tensor:
     """Gaussian error linear unit, the exact form."""
     import tensorflow as tf
 
@@ -214,7 +214,7 @@ def gelu_exact(x: Any) -> Any:
     recommended=HE,
     native=True,
 )
-def relu6(x: Any) -> Any:
+def relu6(x: Tensor) -> Tensor:
     """ReLU capped at 6."""
     import tensorflow as tf
 
@@ -228,7 +228,7 @@ def relu6(x: Any) -> Any:
     parameters={"alpha": 1.0},
     recommended=HE,
 )
-def celu(x: Any) -> Any:
+def celu(x: Tensor) -> Tensor:
     """Continuously differentiable ELU; with alpha 1, as in Keras, the same function as ELU."""
     import tensorflow as tf
 
@@ -241,13 +241,13 @@ def celu(x: Any) -> Any:
     paper="Barron 2021, arXiv:2112.11687, eq. 1",
     parameters={"b": 4.0},
 )
-def squareplus(x: Any) -> Any:
+def squareplus(x: Tensor) -> Tensor:
     """Smooth ReLU without an exponential."""
 
     import tensorflow as tf
 
     @tf.custom_gradient
-    def with_derivative(x: Any) -> Any:
+    def with_derivative(x: Tensor) -> Tensor:
         size = tf.abs(x)
         # √(x² + b) is |x| to the last bit long before x² overflows.
         root = tf.maximum(size, tf.sqrt(tf.square(tf.minimum(size, 1e9)) + 4.0))
@@ -261,7 +261,7 @@ def squareplus(x: Any) -> Any:
 @built_in(
     "linear", aliases=("identity",), formula="x", paper="the control: no activation", native=True
 )
-def linear(x: Any) -> Any:
+def linear(x: Tensor) -> Tensor:
     """Identity."""
     import tensorflow as tf
 
@@ -276,7 +276,7 @@ def linear(x: Any) -> Any:
     recommended=HE,
     is_layer=True,
 )
-def prelu(seed: int) -> Any:
+def prelu(seed: int) -> Layer:
     """Layer: parametric ReLU."""
     from benchmark.activations.layers import PReLU
 
@@ -293,7 +293,7 @@ def prelu(seed: int) -> Any:
     recommended=HE,
     is_layer=True,
 )
-def rrelu(seed: int) -> Any:
+def rrelu(seed: int) -> Layer:
     """Layer: randomized leaky ReLU."""
     from benchmark.activations.layers import RReLU
 
@@ -308,7 +308,7 @@ def rrelu(seed: int) -> Any:
     is_layer=True,
     pieces=2,
 )
-def maxout(seed: int) -> Any:
+def maxout(seed: int) -> Layer:
     """Layer: maximum over two linear pieces."""
     from benchmark.activations.layers import Maxout
 

@@ -2,31 +2,30 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
+from benchmark.activations.gradients import value_and_gradient
+from benchmark.activations.types import Elementwise, Tensor
+
 
 @functools.lru_cache(maxsize=16)
-def fused(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+def fused(function: Elementwise) -> Elementwise:
     """Return an elementwise function whose value and whose gradient are one kernel each.
 
     Written in TensorFlow operations, a function like GELU runs over its input a dozen times; what
     XLA compiles reads it once. The gradient is recomputed from the input, so that nothing else is
-    kept for the backward pass. A function that XLA cannot compile is returned as it is. Repeated
-    calls with a function return the same one, with what was compiled for it.
+    stored for the backward pass. A function that XLA cannot compile is returned as it is. Calling
+    this again with the same function returns the same kernels, already compiled.
     """
     forward = tf.function(function, jit_compile=True)
 
     @tf.function(jit_compile=True)
-    def backward(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = function(x)
-        return tape.gradient(value, x, upstream)
+    def backward(x: Tensor, upstream: Tensor) -> Tensor:
+        return value_and_gradient(function, x, upstream)[1]
 
     @tf.custom_gradient
-    def compiled(x: tf.Tensor) -> Any:
+    def compiled(x: Tensor) -> tuple[Tensor, Elementwise]:
         return forward(x), lambda upstream: backward(x, upstream)
 
     try:
@@ -46,27 +45,27 @@ def random_bits(rate: float) -> int:
 @functools.cache
 def dropping(
     rate: float, scale: float, shift: float = 0.0, dropped: float = 0.0
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function of inputs, of any shape, and a seed (2,): dropout in one kernel.
 
-    It sets a share `rate`, exact in `random_bits(rate)`, of the inputs to `dropped` and makes
-    `input * scale + shift` of the others.
+    It sets a share `rate`, exact in `random_bits(rate)`, of the inputs to `dropped`; the others
+    become `input * scale + shift`.
     """
     bits = random_bits(rate)
 
-    def select(inputs: tf.Tensor, words: tf.Tensor, shift: float, dropped: float) -> tf.Tensor:
-        # The draws in a word belong to elements far apart: so the shifts are whole-array ones.
-        shifts = tf.constant([[place] for place in range(0, 32, bits)], tf.uint32)
+    def select(inputs: Tensor, words: Tensor, shift: float, dropped: float) -> Tensor:
+        # The draws in a word belong to elements far apart, so that each shift is of a whole array.
+        shifts = tf.constant([[first_bit] for first_bit in range(0, 32, bits)], tf.uint32)
         draws = tf.bitwise.bitwise_and(tf.bitwise.right_shift(words, shifts), 2**bits - 1)
-        kept = draws >= tf.constant(round(rate * 2**bits), tf.uint32)
-        kept = tf.reshape(tf.reshape(kept, [-1])[: tf.size(inputs)], tf.shape(inputs))
-        return tf.where(kept, inputs * scale + shift, tf.constant(dropped, inputs.dtype))
+        keep = draws >= tf.constant(round(rate * 2**bits), tf.uint32)
+        keep = tf.reshape(tf.reshape(keep, [-1])[: tf.size(inputs)], tf.shape(inputs))
+        return tf.where(keep, inputs * scale + shift, tf.constant(dropped, inputs.dtype))
 
     forward = _jit(functools.partial(select, shift=shift, dropped=dropped))
     backward = _jit(functools.partial(select, shift=0.0, dropped=0.0))
 
     @tf.custom_gradient
-    def drop(inputs: tf.Tensor, seed: tf.Tensor) -> Any:
+    def drop(inputs: Tensor, seed: Tensor) -> tuple[Tensor, Callable]:
         count = (tf.size(inputs) * bits + 31) // 32
         words = tf.random.stateless_uniform([count], seed, None, None, tf.uint32)
         return forward(inputs, words), lambda upstream: (backward(upstream, words), None)
@@ -82,7 +81,7 @@ def _jit(function: Callable) -> Callable:
 def _xla_works() -> bool:
     """Return whether this build of TensorFlow can compile for the CPU."""
     try:
-        # At once, even where this is asked while a step is traced.
+        # Run now, even if called while a step is being traced.
         with tf.init_scope():
             tf.function(lambda x: x + 1.0, jit_compile=True)(tf.ones(1))
     except Exception:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from benchmark.activations.registry import KERAS_PACKAGE
+from benchmark.activations.types import Tensor
 
 
 @keras.saving.register_keras_serializable(KERAS_PACKAGE, "prelu")
@@ -29,7 +30,7 @@ class PReLU(keras.layers.PReLU):
 class RReLU(keras.layers.Layer):
     """Randomized leaky ReLU (arXiv:1505.00853).
 
-    In training each element's slope is uniform in [lower, upper]; at test it is their mean.
+    In training each element's slope is uniform in [lower, upper]; at test it is the mean of these.
     Shapes: (batch, …) to the same.
     """
 
@@ -41,7 +42,7 @@ class RReLU(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Apply it with random slopes (training) or the mean slope."""
         slope = (self.lower + self.upper) / 2
         if training:
@@ -50,7 +51,7 @@ class RReLU(keras.layers.Layer):
             )
         return ops.where(inputs > 0, inputs, slope * inputs)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the input's shape."""
         return input_shape
 
@@ -71,11 +72,11 @@ class Maxout(keras.layers.Layer):
         super().__init__(**kwargs)
         self.pieces = pieces
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Take the maximum of each unit's pieces, which lie `units` channels apart."""
         return ops.max(ops.stack(ops.split(inputs, self.pieces, axis=-1)), axis=0)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Divide the last axis by the number of pieces."""
         return (*input_shape[:-1], input_shape[-1] // self.pieces)
 

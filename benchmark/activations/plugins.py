@@ -5,11 +5,11 @@ import hashlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmark.activations import Activation, add_entry, user_entries
+from benchmark.activations.gradients import value_and_gradient
 from benchmark.errors import RequestError, one_line
 
 
@@ -30,6 +30,8 @@ def load_plugin(path: str | Path) -> list[Activation]:
     before = {id(entry) for entry in user_entries()}
     module_name = "benchmark_plugin_" + hashlib.sha256(text.encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(module_name, path.resolve())
+    if spec is None:
+        raise RequestError(f"plugin {str(path)!r} is not a Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     sys.path.insert(0, str(path.resolve().parent))
@@ -41,11 +43,11 @@ def load_plugin(path: str | Path) -> list[Activation]:
         raise RequestError(f"plugin {str(path)!r}: {_what(error)}") from error
     finally:
         sys.path.pop(0)
-    # The whole file counts, and its neighbours: helpers in them decide the numbers too.
-    beside = _modules_beside(path.resolve())
-    source = "\n".join(Path(sys.modules[name].__file__).read_text() for name in beside)
+    # The whole file counts, and the modules beside it: helpers in them decide the numbers too.
+    modules = _modules_beside(path.resolve())
+    source = "\n".join(file.read_text() for file in modules.values())
     added = [entry for entry in user_entries() if id(entry) not in before]
-    added = [dataclasses.replace(entry, source=source, modules=beside) for entry in added]
+    added = [dataclasses.replace(entry, source=source, modules=tuple(modules)) for entry in added]
     for entry in added:
         add_entry(entry)
     if not added:
@@ -56,16 +58,18 @@ def load_plugin(path: str | Path) -> list[Activation]:
     return added
 
 
-def _modules_beside(path: Path) -> tuple[str, ...]:
-    """Return the names of the loaded modules that are this file or lie in its folder."""
-    return tuple(
-        name
+def _modules_beside(path: Path) -> dict[str, Path]:
+    """Return the files, by name, of the loaded modules that are this file or lie in its folder."""
+    files = {
+        name: Path(getattr(module, "__file__", None) or "")
         for name, module in sorted(sys.modules.items())
-        if getattr(module, "__file__", None)
-        and Path(module.__file__).parent == path.parent
-        and name not in ("__main__", "__mp_main__")
-        and module.__file__.endswith(".py")
-    )
+        if name not in ("__main__", "__mp_main__")
+    }
+    return {
+        name: file
+        for name, file in files.items()
+        if file.parent == path.parent and file.suffix == ".py"
+    }
 
 
 def _what(error: BaseException) -> str:
@@ -88,7 +92,7 @@ def check(entry: Activation) -> list[str]:
     inside = tf.linspace(-30.0, 30.0, 2401)[:-1]
     for x in (tf.reshape(inside, (4, 2, 3, 100)), tf.reshape(inside, (24, 100))):
         try:
-            value, gradient = _value_and_gradient(entry, x)
+            value, gradient = value_and_gradient(entry.function, x)
         except Exception as error:
             raise RequestError(f"{wrong} raises {_what(error)}") from error
         if value.shape != x.shape:
@@ -117,7 +121,7 @@ def check(entry: Activation) -> list[str]:
             f"{wrong} cannot be part of a graph, use TensorFlow operations only: {_what(error)}"
         ) from error
     # The engine takes a batch in parts.
-    part = _value_and_gradient(entry, x[:12])[0]
+    part = value_and_gradient(entry.function, x[:12])[0]
     if not np.allclose(part, value[:12], rtol=1e-5, atol=1e-6):
         raise RequestError(
             f"{wrong} gives an element another value in another batch: it must treat each element"
@@ -125,22 +129,13 @@ def check(entry: Activation) -> list[str]:
         )
     right = tf.exp(tf.linspace(3.4, 9.21, 200))
     far = tf.concat([-right, right], 0)
-    value, gradient = _value_and_gradient(entry, far)
+    value, gradient = value_and_gradient(entry.function, far)
     warnings = []
     for what, numbers in (("value", value), ("gradient", gradient)):
         bad = far[~tf.math.is_finite(numbers)]
         if bad.shape[0]:
             warnings.append(f"{wrong} has a {what} that is not finite at x = {float(bad[0]):g}")
     return warnings
-
-
-def _value_and_gradient(entry: Activation, x: Any) -> tuple[Any, Any]:
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        value = tf.convert_to_tensor(entry.function(x))
-    return value, tape.gradient(value, x)
 
 
 def pack(entries: list[Activation]) -> bytes:

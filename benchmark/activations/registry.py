@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.errors import RequestError, unknown
+from benchmark.activations.types import Layer, Tensor
+from benchmark.errors import RequestError, one_of, unknown
 
 GLOROT, HE, LECUN = "glorot_uniform", "he_normal", "lecun_normal"
 DROPOUT, ALPHA_DROPOUT = "dropout", "alpha_dropout"
@@ -36,12 +37,12 @@ class Activation:
         recommended: initial weights that its theory asks for.
         dropout: "dropout" or "alpha_dropout".
         is_layer: whether `make` returns a layer.
-        native: whether one TensorFlow kernel computes it, which compiling was not seen to better.
+        native: whether one TensorFlow kernel computes it, where compiling gains nothing.
         pieces: how many times wider the layer before it is (2 for maxout, else 1).
-        index: its place among all, by which figures choose its color.
+        index: position among all activations, by which figures choose its color.
         is_user: whether a user registered it.
-        source: text of the plug-in file it comes from, and of that file's neighbours.
-        modules: names of the modules that are not at hand in another process.
+        source: text of the plug-in file it comes from, and of that folder's other modules.
+        modules: names of the modules that another process cannot import.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Activation:
     source: str = ""
     modules: tuple[str, ...] = ()
 
-    def layer(self, seed: int, name: str | None = None) -> Any:
+    def layer(self, seed: int, name: str | None = None) -> Layer:
         """Return a new Keras layer that applies this activation, (batch, …) to (batch, …).
 
         The last axis of the input is `pieces` times as long as that of the output. `seed` fixes
@@ -70,20 +71,20 @@ class Activation:
         import keras
 
         if self.is_layer:
-            made = self.make(seed)
+            layer = self.make(seed)
             if name:
-                made.name = name
-            return made
+                layer.name = name
+            return layer
         return keras.layers.Activation(self.keras_object(), name=name)
 
     def keras_object(self) -> Any:
         """Return the function or layer class, registered with Keras so that saved models load."""
         import keras
 
-        made = type(self.make(0)) if self.is_layer else self.make
-        return keras.saving.register_keras_serializable(KERAS_PACKAGE, self.name)(made)
+        target = type(self.make(0)) if self.is_layer else self.make
+        return keras.saving.register_keras_serializable(KERAS_PACKAGE, self.name)(target)
 
-    def function(self, x: Any) -> Any:
+    def function(self, x: Tensor) -> Tensor:
         """Apply the activation as at test time to a tensor of any shape."""
         return self.make(0)(x, training=False) if self.is_layer else self.make(x)
 
@@ -157,29 +158,28 @@ def register_activation(
     """
     if isinstance(function, str):
         function, name = None, function
+    chosen_name = name
 
-    def add(made: Callable) -> Callable:
-        if not callable(made):
-            raise RequestError(f"register_activation needs a function, not {made!r}")
-        key = _free_name(name or getattr(made, "__name__", ""))
+    def add(make: Callable) -> Callable:
+        if not callable(make):
+            raise RequestError(f"register_activation needs a function, not {make!r}")
+        key = _free_name(chosen_name or str(getattr(make, "__name__", "")))
         for value in (initializer, recommended):
-            if value not in (GLOROT, HE, LECUN):
-                raise unknown("initializer", value, (GLOROT, HE, LECUN))
-        if dropout not in (DROPOUT, ALPHA_DROPOUT):
-            raise unknown("dropout", dropout, (DROPOUT, ALPHA_DROPOUT))
-        kept = _user.get(key)
+            one_of("initializer", value, (GLOROT, HE, LECUN))
+        one_of("dropout", dropout, (DROPOUT, ALPHA_DROPOUT))
+        earlier = _user.get(key)
         _user[key] = Activation(
             name=key,
-            make=made,
-            formula=(inspect.getdoc(made) or "").split("\n")[0],
+            make=make,
+            formula=(inspect.getdoc(make) or "").split("\n")[0],
             paper="registered by the user",
             initializer=initializer,
             recommended=recommended,
             dropout=dropout,
-            index=kept.index if kept else len(_catalogue) + len(_user),
+            index=earlier.index if earlier else len(_catalogue) + len(_user),
             is_user=True,
         )
-        return made
+        return make
 
     return add(function) if function is not None else add
 

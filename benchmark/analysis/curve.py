@@ -1,24 +1,27 @@
 """What kind of function an activation is, found by evaluating it and its derivative, nothing else.
 
 A function is known at the points of a grid that is fine near 0 and reaches far out. What lies
-between two points (a kink, an edge, an extreme) is narrowed down by bisection or minimisation, so
-that positions are good to about 1e-8 in float64, and values to about 1e-12. Importing this loads
+between two points (a kink, an edge, an extreme) is narrowed down by bisection or minimization,
+so that positions are good to about 1e-8 in float64, and values to about 1e-12. Importing this loads
 nothing heavy.
 """
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from benchmark.activations import Activation
 from benchmark.analysis.derivative import differentiated, elementwise, evaluated, precision
 
+Interval: TypeAlias = tuple[float, float]
+
 HARD, SOFT, NO = "hard", "soft", "no"
-# The grid: steps of 1/64 up to 32 on both sides, then growing by 2 % up to 1e8; and halving towards
-# 0 down to about 1e-8.
+# The grid: steps of 1/64 up to 32 on both sides, then growing by 2 % up to 1e8; and halving toward
+# 0, down to about 1e-8.
 _STEP, _DENSE, _GROWTH, REACH = 1 / 64, 32.0, 1.02, 1e8
 _HALVINGS = 64
 # A derivative that is exactly 0 beyond an edge got there abruptly, not by rounding or underflow,
@@ -42,14 +45,14 @@ class Jump:
 
     @property
     def size(self) -> float:
-        """What is added there from left to right; infinite where a value is."""
+        """The step from left to right; infinite where a value is."""
         infinite = np.isinf([self.left, self.right]).any()
         return np.inf if infinite else self.right - self.left
 
 
 @dataclass(frozen=True)
 class Tail:
-    """What becomes of a function on one side, for x → -∞ or x → ∞.
+    """How a function behaves on one side, for x → -∞ or x → ∞.
 
     Attributes:
         saturation: `HARD`, the derivative is exactly 0 beyond `edge`; `SOFT`, it tends to 0;
@@ -74,7 +77,7 @@ class Tail:
 class Extreme:
     """The least or greatest value of a derivative, a limit included.
 
-    `at` is its place where that is a single point, or ±inf, else NaN; `where` says it in words.
+    `at` is its position if that is a single point, or ±inf, else NaN; `where` says it in words.
     """
 
     value: float
@@ -92,19 +95,21 @@ def _grid() -> np.ndarray:
     return np.sort(np.concatenate([-far, near, -0.9 * tiny, tiny, far]))
 
 
-class Curve:
+class ActivationCurve:
     """A function of one number with its derivative by automatic differentiation.
 
     Attributes:
         x, f, slope: the grid, as far as the function is finite, its values and derivative.
-        fine: what counts as rounding, relative to the function's own size.
+        rounding: what counts as rounding, relative to the function's own size.
     """
 
     def __init__(self, entry: Activation) -> None:
         self.dtype = precision(entry)
         self._function = elementwise(entry, self.dtype)
         double = self.dtype == "float64"
-        self.fine, self._least_jump, self._digits = (1e-12, 1e-6, 9) if double else (1e-5, 1e-3, 4)
+        self.rounding, self._least_jump, self._digits = (
+            (1e-12, 1e-6, 9) if double else (1e-5, 1e-3, 4)
+        )
         x = _grid()
         f, slope = self(x)
         usable = np.isfinite(f) & np.isfinite(slope)
@@ -115,7 +120,7 @@ class Curve:
         inner = np.abs(self.slope[np.abs(self.x) <= 10.0])
         self.scale = float(inner.max() or np.abs(self.slope).max())
 
-    def __call__(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return f(x) and f'(x), each of the shape (n,) of x."""
         points = np.asarray(x, float).reshape(-1, 1)
         value, slope = differentiated(self._function, points, self.dtype)
@@ -136,7 +141,7 @@ class Curve:
     def _snapped(self, place: Any) -> Any:
         return np.round(place, self._digits) + 0.0
 
-    def runs(self, holds: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[tuple]:
+    def runs(self, holds: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[Interval]:
         """Return the intervals (low, high) in which `holds(f, slope)`, ends narrowed down.
 
         The ends of an interval that reaches as far as the grid are ±inf.
@@ -151,8 +156,8 @@ class Curve:
             yes = holds(*self(middle))
             inside, outside = np.where(yes, middle, inside), np.where(yes, outside, middle)
         ends = self._snapped((inside + outside) / 2)
-        lows = [-np.inf] * bool(mask[0]) + list(ends[entering])
-        highs = list(ends[~entering]) + [np.inf] * bool(mask[-1])
+        lows = [-np.inf, *ends[entering]] if mask[0] else ends[entering]
+        highs = [*ends[~entering], np.inf] if mask[-1] else ends[~entering]
         return [(float(low), float(high)) for low, high in zip(lows, highs)]
 
     def _jumps(self, of: int) -> list[Jump]:
@@ -183,18 +188,18 @@ class Curve:
                 np.where(first, value, right),
             )
         places = np.unique(self._snapped((ends[0] + ends[1]) / 2))
-        aside = self.fine * (1 + np.abs(places))
+        aside = self.rounding * (1 + np.abs(places))
         left, right = (self(places + side * aside)[of] for side in (-1, 1))
-        kept = large(left, right)
+        jumps = large(left, right)
         if of == 1:
             left, right = (
                 np.where(abs(v) > _VERTICAL, np.copysign(np.inf, v), v) for v in (left, right)
             )
-            kept |= np.isinf(left) | np.isinf(right)
-        return [Jump(*map(float, jump)) for jump in zip(places[kept], left[kept], right[kept])]
+            jumps |= np.isinf(left) | np.isinf(right)
+        return [Jump(*map(float, jump)) for jump in zip(places[jumps], left[jumps], right[jumps])]
 
     @functools.cached_property
-    def gaps(self) -> list[Jump]:
+    def discontinuities(self) -> list[Jump]:
         """Where the function itself jumps."""
         return self._jumps(0)
 
@@ -222,10 +227,10 @@ class Curve:
         if np.isinf(edge):
             return True
         before = self.slope_at(edge + inward * _BEFORE * (1 + abs(edge)))
-        return abs(before - level) > _WELL * self.fine * self.scale
+        return abs(before - level) > _WELL * self.rounding * self.scale
 
     @functools.cached_property
-    def _zeros(self) -> list[tuple]:
+    def _zeros(self) -> list[Interval]:
         return self.runs(lambda f, slope: slope == 0.0)
 
     def _tail(self, side: int) -> Tail:
@@ -244,7 +249,7 @@ class Curve:
             # For f' ~ x^-p what remains of f is the integral of that, finite for p > 1.
             rest = side * slope * reach / (power - 1) if power > 1 + _FADES else np.inf * f
             return Tail(SOFT, np.nan, 0.0, float(self._snapped(f + rest)))
-        if far <= self.fine * self.scale:
+        if far <= self.rounding * self.scale:
             return Tail(SOFT, np.nan, 0.0, float(self._snapped(f)))
         steady = np.ptp(self.slope[decades[1]]) <= 1e-6 * self.scale
         slope = slope if steady else np.inf * slope if power < -_FADES else np.nan
@@ -255,7 +260,7 @@ class Curve:
     def monotonic(self) -> bool:
         """Whether the function nowhere falls, or nowhere rises."""
         change = np.diff(self.f)
-        change[np.abs(change) <= self.fine * np.maximum(1.0, np.abs(self.f[1:]))] = 0.0
+        change[np.abs(change) <= self.rounding * np.maximum(1.0, np.abs(self.f[1:]))] = 0.0
         return bool((change >= 0).all() or (change <= 0).all())
 
     @functools.cached_property
@@ -267,7 +272,7 @@ class Curve:
         """
         from scipy.optimize import brentq
 
-        clear = np.flatnonzero(np.abs(self.slope) > self.fine * self.scale)
+        clear = np.flatnonzero(np.abs(self.slope) > self.rounding * self.scale)
         if not len(clear):
             return []
         sign = np.sign(self.slope[clear])
@@ -280,7 +285,7 @@ class Curve:
     def extent(self, side: int) -> tuple[float, float, bool]:
         """Return the least (-1) or greatest (1) value, a limit included; where; if attained.
 
-        The place is NaN if it isn't a single point.
+        The position is NaN if it isn't a single point.
         """
         candidates = [
             (tail.limit, np.nan, tail.saturation == HARD)
@@ -288,11 +293,13 @@ class Curve:
             if not np.isnan(tail.limit)
         ]
         candidates += [(self.value_at(place), place, True) for place in self.turns]
-        candidates += [(v, gap.at, True) for gap in self.gaps for v in (gap.left, gap.right)]
+        candidates += [
+            (v, jump.at, True) for jump in self.discontinuities for v in (jump.left, jump.right)
+        ]
         # A wave of which no turn was found.
         candidates = candidates or [(side * float((side * self.f).max()), np.nan, True)]
         best = max(side * value for value, _, _ in candidates)
-        found = [c for c in candidates if side * c[0] >= best - self.fine]
+        found = [c for c in candidates if side * c[0] >= best - self.rounding]
         value, place, _ = max(found, key=lambda c: (c[2], not np.isnan(c[1])))
         return value, place, any(attained for _, _, attained in found)
 
@@ -308,7 +315,7 @@ class Curve:
         peaks = self._slope_peaks[side]
         values = [*self.slope, *tails.values(), *(v for v, *_ in sides), *(v for v, _ in peaks)]
         best = side * max(side * np.array(values))
-        slack = self.fine * self.scale
+        slack = self.rounding * self.scale
 
         def reached(value: Any) -> Any:
             return side * np.asarray(value) >= side * best - slack
@@ -330,13 +337,13 @@ class Curve:
         more = ["…"] if len(texts) > 4 else []
         return Extreme(float(best), at, bool(regions or points), " and ".join(texts[:4] + more))
 
-    def _exact(self, run: tuple, level: float) -> bool:
+    def _exact(self, run: Interval, level: float) -> bool:
         """Return whether the derivative is `level` in the interval, rather than near to it."""
         return self._abrupt(run[0], -1, level) and self._abrupt(run[1], 1, level)
 
     @functools.cached_property
     def _slope_peaks(self) -> dict[int, list[tuple[float, float]]]:
-        """The derivative's greatest inner maxima (key 1) and least minima (-1): value, place."""
+        """The derivative's greatest inner maxima (key 1) and least minima (-1): value, position."""
         return {side: self._peaks(side) for side in (-1, 1)}
 
     def _peaks(self, side: int) -> list[tuple[float, float]]:
@@ -353,7 +360,7 @@ class Curve:
                 method="bounded",
                 options={"xatol": 1e-11},
             )
-            # Near a smooth maximum the place is known to half the digits; round ones come true.
+            # Near a smooth maximum the position is known to half the digits: round numbers appear.
             at = float(np.round(best.x, 7) + 0.0)
             found.append((side * max(-best.fun, side * self.slope_at(at)), at))
         return found
@@ -364,11 +371,11 @@ def _leading(mask: np.ndarray) -> int:
     return len(mask) if mask.all() else int(np.argmin(mask))
 
 
-def _wide(run: tuple) -> bool:
+def _wide(run: Interval) -> bool:
     return run[1] - run[0] > 2 * _STEP
 
 
-def _within(at: float, runs: list[tuple]) -> bool:
+def _within(at: float, runs: list[Interval]) -> bool:
     return any(low <= at <= high for low, high in runs)
 
 
@@ -377,7 +384,7 @@ def _text(at: float) -> str:
     return f"{at:.6g}"
 
 
-def _interval(run: tuple) -> str:
+def _interval(run: Interval) -> str:
     low, high = run
     if np.isinf(low) and np.isinf(high):
         return "every x"

@@ -1,14 +1,13 @@
 """An activation and its derivative evaluated at points, by automatic differentiation."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from benchmark.activations import Activation
+from benchmark.activations.gradients import value_and_gradient
+from benchmark.activations.types import Elementwise
 
 
-def elementwise(entry: Activation, dtype: str) -> Callable[[Any], Any]:
+def elementwise(entry: Activation, dtype: str) -> Elementwise:
     """Return the activation as at test time, as a function of tensors of that dtype.
 
     It takes (n, pieces) and returns (n, 1). A learned slope has its initial value.
@@ -22,7 +21,7 @@ def elementwise(entry: Activation, dtype: str) -> Callable[[Any], Any]:
     return lambda x: layer(x, training=False)
 
 
-def evaluated(function: Callable[[Any], Any], x: np.ndarray, dtype: str) -> np.ndarray:
+def evaluated(function: Elementwise, x: np.ndarray, dtype: str) -> np.ndarray:
     """Return f(x) (n,) for points (n, pieces), in float64."""
     import tensorflow as tf
 
@@ -30,16 +29,13 @@ def evaluated(function: Callable[[Any], Any], x: np.ndarray, dtype: str) -> np.n
     return value.numpy().astype(float).ravel()
 
 
-def differentiated(function: Callable[[Any], Any], x: np.ndarray, dtype: str) -> tuple:
+def differentiated(
+    function: Elementwise, x: np.ndarray, dtype: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return f(x) (n,) and its gradient (n, pieces) for points (n, pieces), in float64."""
     import tensorflow as tf
 
-    points = tf.constant(x, dtype)
-    with tf.GradientTape() as tape:
-        tape.watch(points)
-        value = tf.convert_to_tensor(function(points))
-    # Without a connection, as in a step made of comparisons, the derivative is 0.
-    slope = tape.gradient(value, points, unconnected_gradients="zero")
+    value, slope = value_and_gradient(function, tf.constant(x, dtype), unconnected="zero")
     return value.numpy().astype(float).ravel(), slope.numpy().astype(float)
 
 

@@ -1,9 +1,11 @@
-"""What the graph of a function tells of its cost. Importing this loads TensorFlow."""
+"""What the graph of a function says about its cost. Importing this loads TensorFlow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from benchmark.activations.types import Elementwise, Tensor
 
 # Operations that compute an exponential, by the start of their names, but for these others.
 _EXPONENTIAL = ("Exp", "Tanh", "Sinh", "Cosh", "Sigmoid", "Elu", "Selu", "Softplus", "Erf")
@@ -15,7 +17,7 @@ _SHAPE_ONLY = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 _ROWS = 2**12
 
 
-def has_exponential(function: Callable[[Any], Any], channels: int = 1) -> bool:
+def has_exponential(function: Elementwise, channels: int = 1) -> bool:
     """Return whether the operations of a function of (rows, channels) include an exponential."""
     traced = tf.function(function, autograph=False).get_concrete_function(
         tf.TensorSpec((1, channels))
@@ -29,7 +31,7 @@ def has_exponential(function: Callable[[Any], Any], channels: int = 1) -> bool:
 
 
 def kept_bytes(
-    function: Callable[[Any], Any], weights: Sequence[Any] = (), inputs: int = 1, outputs: int = 1
+    function: Elementwise, weights: Sequence[tf.Variable] = (), inputs: int = 1, outputs: int = 1
 ) -> dict[str, float]:
     """Return the bytes per output element that the backward pass reads from the forward pass.
 
@@ -43,9 +45,10 @@ def kept_bytes(
     "kept_output" and "kept_between". Only what grows with the rows is counted, and no tensor of
     which the shape alone is read.
     """
-    forward, ends = set(), {}
+    forward: set[str] = set()
+    ends: dict[str, Any] = {}
 
-    def both(x: Any, upstream: Any) -> Any:
+    def both(x: Tensor, upstream: Tensor) -> list[Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = function(x)
@@ -58,17 +61,19 @@ def kept_bytes(
     x = tf.TensorSpec((_ROWS, inputs))
     upstream = tf.TensorSpec((_ROWS, outputs))
     tf.function(both, autograph=False).get_concrete_function(x, upstream)
-    kept = {"kept_input": 0.0, "kept_output": 0.0, "kept_between": 0.0}
+    totals = {"kept_input": 0.0, "kept_output": 0.0, "kept_between": 0.0}
     names = {_origin(ends["y"]).name: "kept_output", ends["x"].name: "kept_input"}
     for tensor in _read_by_backward(ends["gradients"], forward, ends["upstream"]):
         size = (tensor.shape.num_elements() or 0) * tensor.dtype.size
-        kept[names.get(tensor.name, "kept_between")] += size / (_ROWS * outputs)
-    return {place: round(size, 2) for place, size in kept.items()}
+        totals[names.get(tensor.name, "kept_between")] += size / (_ROWS * outputs)
+    return {name: round(size, 2) for name, size in totals.items()}
 
 
-def _read_by_backward(gradients: list[Any], forward: set[str], upstream: Any) -> list[Any]:
+def _read_by_backward(gradients: list[Tensor], forward: set[str], upstream: Tensor) -> list[Tensor]:
     """Return the forward pass's tensors that the operations behind the gradients read."""
-    found, seen, waiting = {}, set(), [gradient.op for gradient in gradients]
+    read: dict[str, Tensor] = {}
+    seen: set[str] = set()
+    waiting = [gradient.op for gradient in gradients]
     while waiting:
         op = waiting.pop()
         if op.name in forward or op.name in seen or op.type in _SHAPE_ONLY:
@@ -78,11 +83,11 @@ def _read_by_backward(gradients: list[Any], forward: set[str], upstream: Any) ->
             waiting.append(tensor.op)
             tensor = _origin(tensor)
             if tensor.op.name in forward and tensor is not upstream:
-                found[tensor.name] = tensor
-    return list(found.values())
+                read[tensor.name] = tensor
+    return list(read.values())
 
 
-def _origin(tensor: Any) -> Any:
+def _origin(tensor: Tensor) -> Tensor:
     """Return the tensor whose memory this one shares."""
     while tensor.op.type in _SAME:
         tensor = tensor.op.inputs[tensor.value_index]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A function of x is taken to vary over lengths of 1 near 0; the normal density over its own width.
+# Panels follow the function, which varies over lengths of about 1 near 0, and the normal density.
 _UNIT_EDGES = np.linspace(-10.0, 10.0, 41)
 _REACH, _NODES = 10.0, 16
 # The map is searched for fixed points between these variances.
@@ -122,14 +122,14 @@ class MomentMap:
             for i, j in itertools.pairwise(clear)
             if np.sign(values[i]) != np.sign(values[j]) and j - i <= 2
         ]
-        found = [brentq(growth, low, high, xtol=1e-14) for low, high in crossings]
-        return [self._fixed(float(np.exp(log))) for log in found]
+        roots = [brentq(growth, low, high, xtol=1e-14) for low, high in crossings]
+        return [self._fixed(float(np.exp(log))) for log in roots]
 
     def _fixed(self, variance: float) -> FixedPoint:
-        there = self.at(variance)
+        moments = self.at(variance)
         # The Jacobian [[0, m'], [0, v']] has the eigenvalues 0 and v'.
-        singular = float(np.hypot(there.mean_slope, there.variance_slope))
-        return FixedPoint(there.mean, variance, abs(there.variance_slope), singular)
+        singular = float(np.hypot(moments.mean_slope, moments.variance_slope))
+        return FixedPoint(moments.mean, variance, abs(moments.variance_slope), singular)
 
 
 def _normal_rule(edges: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 To add a dataset, add an entry to `CATALOGUE`. The hash in it is of pixels and labels, so that the
 same data count as the same in whatever container they come; where it differs, the error of
-`loading.load` gives the hash found.
+`loading.load` gives the actual hash.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.data.downloads import Download
-from benchmark.errors import unknown
+from benchmark.errors import one_of
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -123,8 +123,7 @@ def check_name(name: str) -> None:
     Raises:
         RequestError: there is no such dataset.
     """
-    if name not in ("auto", *CATALOGUE):
-        raise unknown("dataset", name, ("auto", *CATALOGUE))
+    one_of("dataset", name, ("auto", *CATALOGUE))
 
 
 def info_of(name: str) -> DatasetInfo:
@@ -133,6 +132,5 @@ def info_of(name: str) -> DatasetInfo:
     Raises:
         RequestError: there is no such dataset; the message lists the nearest names.
     """
-    if name not in CATALOGUE:
-        raise unknown("dataset", name, CATALOGUE)
+    one_of("dataset", name, CATALOGUE)
     return CATALOGUE[name]

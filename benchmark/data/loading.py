@@ -1,9 +1,4 @@
-"""The catalogue of datasets: find or fetch, verify, split; NumPy arrays out.
-
-To add a dataset, add an entry to `CATALOGUE`. The hash in it is of pixels and labels, so that the
-same data count as the same in whatever container they come; where it differs, the error of `load`
-gives the hash found.
-"""
+"""Datasets: find or download, verify, split; NumPy arrays out."""
 
 import functools
 import hashlib
@@ -23,7 +18,7 @@ from benchmark.data.containers import (
     read_idx_folder,
     read_npz,
 )
-from benchmark.errors import RequestError, one_line, unknown
+from benchmark.errors import RequestError, one_line, one_of
 
 # Where system packages put datasets (Debian's dataset-fashion-mnist, for one).
 SYSTEM_FOLDER = "/usr/share/datasets"
@@ -95,7 +90,7 @@ def locate(name: str, data_dir: str | Path | None = None) -> Located:
             damaged there, or if it can be neither found nor downloaded.
     """
     check_name(name)
-    # What an earlier call read may have changed on disk since.
+    # The files may have changed on disk since an earlier call.
     load.cache_clear()
     entry = CATALOGUE["mnist" if name == "auto" else name]
     if entry.bundled:
@@ -116,9 +111,9 @@ def locate(name: str, data_dir: str | Path | None = None) -> Located:
         )
         return Located("digits", "scikit-learn", "", note=" ".join([*damaged, sentence]))
     files = ", ".join(file.name for file in entry.downloads)
-    looked = ", ".join(repr(folder) for _, folder in _places())
+    folders = ", ".join(repr(folder) for _, folder in _places())
     sentence = (
-        f"{name} is not on this machine (looked in {looked}) and could not be downloaded from"
+        f"{name} is not on this machine (looked in {folders}) and could not be downloaded from"
         f" {downloads.DOWNLOAD_ADDRESS} ({reason}): put {files} in a folder and pass"
         " --data-dir FOLDER"
     )
@@ -184,8 +179,7 @@ def split(dataset: Dataset, validation: str = "holdout", limit: int | None = Non
     Raises:
         RequestError: if `validation` is unknown, or `limit` is below 10 or more than there are.
     """
-    if validation not in ("holdout", "test"):
-        raise unknown("validation", validation, ("holdout", "test"))
+    one_of("validation", validation, ("holdout", "test"))
     count = len(dataset.x_train)
     if limit is not None and not _SMALLEST_LIMIT <= limit <= count:
         raise RequestError(
@@ -267,13 +261,13 @@ def _on_this_machine(entry: DatasetInfo) -> tuple[Located | None, list[str]]:
 
 def _candidates(folder: str, entry: DatasetInfo) -> Iterator[str]:
     """Yield `.npz` files and folders of IDX files; subfolders named for the data come first."""
-    for place in (*(os.path.join(folder, name) for name in entry.subfolders), folder):
+    for candidate in (*(os.path.join(folder, name) for name in entry.subfolders), folder):
         for name in entry.npz_files:
-            # A link that leads nowhere is there, and is reported as damaged.
-            if os.path.lexists(path := os.path.join(place, name)):
+            # A link that leads nowhere counts, and is reported as damaged.
+            if os.path.lexists(path := os.path.join(candidate, name)):
                 yield path
-        if any(find_idx_file(place, array) for array in ARRAYS):
-            yield place
+        if any(find_idx_file(candidate, array) for array in ARRAYS):
+            yield candidate
 
 
 def _hash(arrays: dict[str, np.ndarray]) -> str:
@@ -282,7 +276,7 @@ def _hash(arrays: dict[str, np.ndarray]) -> str:
     for name in ARRAYS:
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
-        digest.update(array)
+        digest.update(array.data)
     return digest.hexdigest()
 
 
@@ -300,16 +294,16 @@ def _verify(
         if name.startswith("y") and (largest := int(array.max())) >= entry.classes:
             problem = f"{name} holds the label {largest}, expected 0 to {entry.classes - 1}"
             raise data_error(sources[name], problem)
-    found = _hash(arrays)
-    if found == entry.sha256:
-        return found
+    sha256 = _hash(arrays)
+    if sha256 == entry.sha256:
+        return sha256
     for other in CATALOGUE.values():
-        if found == other.sha256:
+        if sha256 == other.sha256:
             raise data_error(whole, f"holds {other.name}, not {entry.name}")
     raise data_error(
         whole,
         f"the pixels and labels are not those of {entry.name}"
-        f" (SHA-256 {found}, expected {entry.sha256})",
+        f" (SHA-256 {sha256}, expected {entry.sha256})",
     )
 
 

@@ -1,14 +1,12 @@
 """The fast layers: convolution and dropout, as Keras layers. Importing this loads Keras."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
 from benchmark.activations.kernels import dropping, random_bits
 from benchmark.activations.registry import KERAS_PACKAGE
 
-# What SELU tends to on the left, -λα: the value of a unit that AlphaDropout drops.
+# SELU's limit for x → -∞, -λα: the value of a unit that AlphaDropout drops.
 SELU_LIMIT = -1.7580993408473766
 
 
@@ -16,11 +14,11 @@ SELU_LIMIT = -1.7580993408473766
 class Conv2D(keras.layers.Conv2D):
     """Keras's convolution, its bias added so that the backward pass stays fast on a CPU.
 
-    Keras adds it with TensorFlow's BiasAdd, and oneDNN then takes the gradients of kernel and bias
-    in one operation, which needs about twice the time of the two taken apart.
+    Keras adds it with TensorFlow's BiasAdd, and oneDNN then computes the gradients of kernel and
+    bias in one operation, which takes about twice as long as two.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve, add the bias and apply the layer's activation."""
         if not self.use_bias or self.data_format != "channels_last":
             return super().call(inputs)
@@ -36,8 +34,8 @@ class Dropout(keras.layers.Dropout):
     Keras draws 32. Rates not exact in 8 bits, and noise shapes, are left to Keras.
     """
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Set a share `rate` of the inputs to 0 and scale the rest by 1 / (1 - rate)."""
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Set a share `rate` of the inputs to 0 and scale the others by 1 / (1 - rate)."""
         if not training or not random_bits(self.rate) or self.noise_shape is not None:
             return super().call(inputs, training=training)
         drop = dropping(self.rate, scale=1.0 / (1.0 - self.rate))
@@ -46,9 +44,9 @@ class Dropout(keras.layers.Dropout):
 
 @keras.saving.register_keras_serializable(KERAS_PACKAGE)
 class AlphaDropout(keras.layers.AlphaDropout):
-    """Keras's AlphaDropout (arXiv:1706.02515, sec. "New Dropout Technique"), drawn likewise."""
+    """Keras's AlphaDropout (arXiv:1706.02515, sec. "New Dropout Technique"), from as few bits."""
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Set a share `rate` of the inputs to SELU's negative limit; keep mean and variance."""
         if not training or not random_bits(self.rate) or self.noise_shape is not None:
             return super().call(inputs, training=training)

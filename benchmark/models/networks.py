@@ -1,10 +1,10 @@
-"""The networks. An activation entry goes in, a Keras model comes out; no activation is named.
+"""The networks: an activation goes in, a Keras model comes out; no activation is named here.
 
 Importing this loads Keras.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -12,7 +12,9 @@ import numpy as np
 from benchmark.activations import ALPHA_DROPOUT, GLOROT, Activation
 from benchmark.models import layers
 
-# What a layer's seed is derived from beside the run's seed, so that no two draws coincide.
+# A layer in a stack, or None where it is left out.
+Layers: TypeAlias = list[keras.Layer | None]
+# Kinds of draws: a layer's seed derives from them and the run's seed, so that no two coincide.
 WEIGHTS, DROPOUT, ACTIVATION = 1, 2, 3
 
 
@@ -37,14 +39,16 @@ class _Parts:
             "recommended": entry.recommended,
         }[initializer]
 
-    def _drawn(self, kind: int, number: int) -> int:
+    def _seed_of(self, kind: int, number: int) -> int:
         return derived_seed(self._seed, kind, number)
 
     def initializer(self, number: int, kind: str | None = None) -> keras.Initializer:
-        config = {"seed": self._drawn(WEIGHTS, number)}
+        config = {"seed": self._seed_of(WEIGHTS, number)}
         return keras.initializers.get({"class_name": kind or self._kind, "config": config})
 
-    def hidden(self, number: int, kind: Callable[..., Any], units: int, **options: Any) -> list:
+    def hidden(
+        self, number: int, kind: Callable[..., keras.Layer], units: int, **options: Any
+    ) -> Layers:
         """Return a layer of `units` outputs and its activation."""
         name = f"{'conv' if kind is layers.Conv2D else 'dense'}_{number}"
         return [
@@ -54,16 +58,16 @@ class _Parts:
                 name=name,
                 **options,
             ),
-            self._entry.layer(self._drawn(ACTIVATION, number), name=f"{name}_activation"),
+            self._entry.layer(self._seed_of(ACTIVATION, number), name=f"{name}_activation"),
         ]
 
-    def dropout(self, number: int, rate: float) -> Any:
+    def dropout(self, number: int, rate: float) -> keras.Layer:
         alpha = self._entry.dropout == ALPHA_DROPOUT
         kind = layers.AlphaDropout if alpha else layers.Dropout
-        return kind(rate, seed=self._drawn(DROPOUT, number), name=f"dropout_{number}")
+        return kind(rate, seed=self._seed_of(DROPOUT, number), name=f"dropout_{number}")
 
-    def output(self, number: int, classes: int) -> Any:
-        # The softmax layer is not followed by the activation: Glorot, whatever the others have.
+    def output(self, number: int, classes: int) -> keras.Layer:
+        # The activation does not follow the softmax layer: Glorot, whatever the other layers have.
         return keras.layers.Dense(
             classes,
             activation="softmax",
@@ -122,9 +126,9 @@ def build_mlp(
     return _model("mlp", input_shape, [*stack, parts.output(4, classes)])
 
 
-def _model(name: str, input_shape: tuple[int, ...], stack: list[Any]) -> keras.Sequential:
-    kept = [layer for layer in stack if layer is not None]
-    return keras.Sequential([keras.Input(input_shape), *kept], name=name)
+def _model(name: str, input_shape: tuple[int, ...], stack: Layers) -> keras.Sequential:
+    present = [layer for layer in stack if layer is not None]
+    return keras.Sequential([keras.Input(input_shape), *present], name=name)
 
 
 BUILDERS = {"cnn": build_cnn, "mlp": build_mlp}

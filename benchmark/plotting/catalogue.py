@@ -3,14 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeAlias
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.formatting import plain
 from benchmark.plotting import curves, scores
+from benchmark.plotting.confusion import confusion_figure, misclassified_figure
+from benchmark.plotting.critical_difference import ranks_figure
 from benchmark.plotting.palette import LineStyle
-from benchmark.stats.summary import SETTINGS, final_runs
+from benchmark.plotting.tuning import tuning_figure
+from benchmark.stats.summary import SETTINGS, final_runs, with_shared_rates
 from benchmark.stats.summary import curves as mean_curves
 
 # What a figure's file name begins with, and what it shows.
@@ -34,7 +38,7 @@ _RATES = {"shared": "shared learning rate", "tuned": "each at its own learning r
 class Part:
     """The rows of a table that belong to one setting.
 
-    `labels` are the values that tell it from the others; `title` says them in words.
+    `labels` are the values of the settings in which it differs from the others; `title` names them.
     """
 
     labels: tuple[str, ...]
@@ -44,7 +48,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to be drawn; `draw` gives None where there is nothing to show."""
+    """A figure to be drawn; `draw` returns None where there is nothing to show."""
 
     kind: str
     part: Part
@@ -52,22 +56,15 @@ class Drawing:
 
     @property
     def name(self) -> str:
-        """Its file's name, without ending."""
+        """The file's name, without ending."""
         return "-".join([self.kind, *self.part.labels])
 
 
 def varied(runs: pd.DataFrame) -> list[str]:
-    """Return the names of the settings that tell the comparisons of these runs apart."""
-    final = _with_shared_rates(final_runs(runs))
+    """Return the names of the settings in which the comparisons of these runs differ."""
+    final = with_shared_rates(final_runs(runs))
     # A missing limit is "all", a missing learning rate one for each activation.
     return [name for name in SETTINGS if final[name].nunique(dropna=name == "learning_rate") > 1]
-
-
-def _with_shared_rates(frame: pd.DataFrame) -> pd.DataFrame:
-    """Empty the learning rates that are each activation's own."""
-    if "rates" not in frame:
-        return frame
-    return frame.assign(learning_rate=frame["learning_rate"].mask(frame["rates"] == "tuned"))
 
 
 def parts(frame: pd.DataFrame, names: list[str]) -> list[Part]:
@@ -77,15 +74,17 @@ def parts(frame: pd.DataFrame, names: list[str]) -> list[Part]:
     """
     if frame.empty:
         return []
-    frame = _with_shared_rates(frame)
-    # A table of choices has the rates tried, which tell none of its rows apart.
-    tried = "rates" not in frame
-    keys = [name for name in names if name in frame and not (tried and name == "learning_rate")]
+    keys = [name for name in names if name in frame]
+    if "rates" in frame:
+        frame = with_shared_rates(frame)
+    else:
+        # A table of tuning has all the rates tried, which are one setting.
+        keys = [name for name in keys if name != "learning_rate"]
     grouped = frame.groupby(keys, sort=False, dropna=False) if keys else [((), frame)]
     return [_part(dict(zip(keys, values)), rows) for values, rows in grouped]
 
 
-def _part(settings: dict[str, object], rows: pd.DataFrame) -> Part:
+def _part(settings: dict[str, Any], rows: pd.DataFrame) -> Part:
     texts = {
         name: plain(value)
         for name, value in settings.items()
@@ -103,80 +102,87 @@ def _part(settings: dict[str, object], rows: pd.DataFrame) -> Part:
 def of(
     tables: Mapping[str, pd.DataFrame], line_styles: Mapping[str, LineStyle], style: str = "light"
 ) -> Iterator[Drawing]:
-    """Give every figure of these tables, kind by kind.
+    """Yield every figure of these tables, kind by kind.
 
     Args:
-        tables: history, runs and those made of them, by the names of their files.
+        tables: history, runs and the tables computed from them, by the names of their files.
         line_styles: the activations' line styles.
         style: "light" or "dark".
     """
     names = varied(tables["runs"])
     for kind in KINDS:
-        for part, figure, frames in _PICTURES[kind](tables, names):
+        for part, figure, frames in _PLANS_BY_KIND[kind](tables, names):
             title = f"{KINDS[kind]}: {part.title}"
             yield Drawing(
                 kind, part, partial(figure, *frames, line_styles, title=title, style=style)
             )
 
 
-_Made = Iterator[tuple[Part, Callable, tuple]]
+# The figures of one kind: a setting's part of the tables, what draws it, and from which frames.
+_Plans: TypeAlias = Iterator[tuple[Part, Callable[..., Figure | None], tuple[Any, ...]]]
 
 
-def _curves(tables: Mapping[str, pd.DataFrame], names: list[str], metric: str) -> _Made:
+def _curves(tables: Mapping[str, pd.DataFrame], names: list[str], metric: str) -> _Plans:
     if tables["history"].empty:
         return
     for part in parts(mean_curves(tables["history"], tables["runs"]), names):
         yield part, curves.curves_figure, (part.rows, metric)
 
 
-def _final(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Made:
+def _final(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Plans:
     for part, summary in _with_summary(tables, names):
         yield part, scores.final_figure, (part.rows, summary)
 
 
-def _time(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Made:
+def _time(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Plans:
     history = tables["history"]
     for part, _ in _with_summary(tables, names):
         epochs = history[history["run"].isin(part.rows["run"])]
-        yield part, scores.time_figure, (epochs, part.rows)
+        yield part, curves.time_figure, (epochs, part.rows)
 
 
 def _with_summary(
     tables: Mapping[str, pd.DataFrame], names: list[str]
 ) -> Iterator[tuple[Part, pd.DataFrame]]:
-    """Give the final runs of each setting that has complete ones, and their summary."""
+    """Yield the final runs of each setting that has complete ones, and their summary."""
     summaries = {part.labels: part.rows for part in parts(tables["summary"], names)}
     for part in parts(final_runs(tables["runs"]), names):
         if (part.rows["status"] == "complete").any():
             yield part, summaries[part.labels]
 
 
-def _differences(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Made:
+def _differences(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Plans:
     rows = tables["comparisons"]
     for part in parts(rows[rows["metric"] == "test_accuracy"], names):
         if (part.rows["n_pairs"] > 0).any():
             yield part, scores.differences_figure, (part.rows,)
 
 
-def _ranks(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Made:
+def _ranks(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Plans:
     for part in parts(tables["ranks"], names):
-        # Of one block or one activation there is nothing to rank.
+        # One block or one activation leaves nothing to rank.
         if len(part.rows) > 1 and (part.rows["n_blocks"] > 1).all():
-            yield part, scores.ranks_figure, (part.rows,)
+            yield part, ranks_figure, (part.rows,)
 
 
-def _whole(tables: Mapping[str, pd.DataFrame], names: list[str], table: str) -> _Made:
-    figure = getattr(scores, f"{table}_figure")
+def _table(
+    tables: Mapping[str, pd.DataFrame],
+    names: list[str],
+    table: str,
+    figure: Callable[..., Figure | None],
+) -> _Plans:
     for part in parts(tables.get(table, pd.DataFrame()), names):
         yield part, figure, (part.rows,)
 
 
-_PICTURES: dict[str, Callable[..., _Made]] = {
+_PLANS_BY_KIND: dict[str, Callable[..., _Plans]] = {
     "accuracy": partial(_curves, metric="accuracy"),
     "loss": partial(_curves, metric="loss"),
     "final_accuracy": _final,
     "differences": _differences,
     "ranks": _ranks,
     "accuracy_time": _time,
-    **{name: partial(_whole, table=name) for name in ("tuning", "confusion", "misclassified")},
+    "tuning": partial(_table, table="tuning", figure=tuning_figure),
+    "confusion": partial(_table, table="confusion", figure=confusion_figure),
+    "misclassified": partial(_table, table="misclassified", figure=misclassified_figure),
 }

@@ -1,7 +1,7 @@
-"""What the best and the worst activation take for what, and the images most often misclassified."""
+"""Confusion matrices of the best and the worst activation, and the most misclassified images."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
 from benchmark.formatting import counted
@@ -30,7 +31,7 @@ def confusion_figure(
     title: str = "",
     style: str = "light",
 ) -> Figure:
-    """Draw what the best and the worst activation's networks take each class for.
+    """Draw the confusion matrices of the best and the worst activation's networks.
 
     Rows are true classes, cells the share of the class's test images in percent. The diagonal, what
     is right, is left in gray, so that the errors can be seen.
@@ -106,9 +107,9 @@ def misclassified_figure(
     lines = [-(-len(rows) // _IN_A_ROW) for rows in roles.values()]
     with figure_style(style):
         figure = Figure(
-            figsize=(WIDTH, 1.45 * sum(lines) + 0.2 * len(lines) + 0.5), layout="constrained"
+            figsize=(WIDTH, 1.45 * sum(lines) + 0.2 * len(lines) + 0.5),
+            layout=ConstrainedLayoutEngine(h_pad=0.07),
         )
-        figure.get_layout_engine().set(h_pad=0.07)
         blocks = figure.subfigures(len(roles), 1, squeeze=False, height_ratios=lines)[:, 0]
         for block, n_lines, (role, rows) in zip(blocks, lines, roles.items()):
             name, n_runs = rows["activation"].iloc[0], int(rows["n_runs"].iloc[0])
@@ -140,8 +141,8 @@ def _roles(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _shares(rows: pd.DataFrame, classes: np.ndarray) -> np.ndarray:
     """Return the percentages of each true class, (n_classes, n_classes); NaN without images."""
-    counts = rows.pivot(index="true", columns="predicted", values="count")
-    counts = counts.reindex(index=classes, columns=classes).fillna(0).to_numpy(float)
+    table = rows.pivot(index="true", columns="predicted", values="count")
+    counts = table.reindex(index=classes, columns=classes).fillna(0).to_numpy(float)
     totals = counts.sum(axis=1, keepdims=True)
     return 100 * np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
 
@@ -158,16 +159,16 @@ def _draw_confusion(
     """Draw one matrix and return its image, for the color bar."""
     # Rare errors come close to the background.
     colors = HEAT if style == "dark" else f"{HEAT}_r"
-    names = [str(one) for one in classes]
+    names = [str(name) for name in classes]
     image = heat_map(axes, _errors(shares), names, names, text="{}", norm=norm, cmap=colors)
     for cell in axes.texts:
         cell.set(text=_share(float(cell.get_text())), fontsize=_CELL)
-    for place, right in enumerate(np.diag(shares)):
-        corner = (place - 0.5, place - 0.5)
+    for index, right in enumerate(np.diag(shares)):
+        corner = (index - 0.5, index - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=GRAY, alpha=0.2, linewidth=0))
         if np.isfinite(right):
             axes.text(
-                place, place, _share(right), ha="center", va="center", fontsize=_CELL, alpha=0.6
+                index, index, _share(right), ha="center", va="center", fontsize=_CELL, alpha=0.6
             )
     axes.set_aspect("equal")
     axes.tick_params(length=0)
@@ -192,7 +193,7 @@ def _confusion_caption(roles: Mapping[str, pd.DataFrame]) -> str:
     return f"percent of the test images of a class, counted over {counts}; gray: read rightly"
 
 
-def _draw_image(axes: Axes, record: dict[str, Any]) -> None:
+def _draw_image(axes: Axes, record: Mapping[Hashable, Any]) -> None:
     """Draw an image, and below it what it is and what it is taken for."""
     pixels = np.array(str(record["pixels"]).split(), dtype=float)
     shape = int(record["height"]), int(record["width"])

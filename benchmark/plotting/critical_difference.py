@@ -1,8 +1,9 @@
-"""The critical-difference diagram: which activations' ranks are too close to be told apart."""
+"""The critical-difference diagram: which activations' ranks do not differ significantly."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -40,7 +41,7 @@ def ranks_figure(
     title: str = "",
     style: str = "light",
 ) -> Figure:
-    """Draw mean ranks on an axis, bars joining those that are not told apart.
+    """Draw mean ranks on an axis, bars joining those that do not differ significantly.
 
     The critical-difference diagram of Demšar, Statistical Comparisons of Classifiers over
     Multiple Data Sets, JMLR 7 (2006), section 3.2.2; the blocks are seeds instead of data sets.
@@ -88,7 +89,8 @@ def _bars(ranks: pd.DataFrame) -> list[tuple[int, float, float]]:
     for letters, rank in zip(ranks["set"].fillna(""), ranks["mean_rank"]):
         for letter in str(letters):
             groups.setdefault(letter, []).append(rank)
-    bars, ends = [], []
+    bars: list[tuple[int, float, float]] = []
+    ends: list[float] = []
     for low, high in sorted((min(of), max(of)) for of in groups.values() if len(of) > 1):
         # Bars of one lane keep clear of each other.
         lane = next((i for i, end in enumerate(ends) if low - end > 0.3), len(ends))
@@ -98,7 +100,7 @@ def _bars(ranks: pd.DataFrame) -> list[tuple[int, float, float]]:
 
 
 def _draw_axis(axes: Axes, page: _Page) -> None:
-    line = {"color": matplotlib.rcParams["text.color"], "linewidth": 0.8}
+    line: dict[str, Any] = {"color": matplotlib.rcParams["text.color"], "linewidth": 0.8}
     axes.plot([page.x(1), page.x(max(2, page.n))], [0, 0], **line)
     every = 1 if page.n <= 12 else 2
     for rank in range(1, max(2, page.n) + 1):
@@ -113,7 +115,7 @@ def _draw_axis(axes: Axes, page: _Page) -> None:
 def _draw_critical_difference(axes: Axes, page: _Page, difference: float) -> None:
     if not math.isfinite(difference):
         return
-    line = {"color": matplotlib.rcParams["text.color"], "linewidth": 1.2}
+    line: dict[str, Any] = {"color": matplotlib.rcParams["text.color"], "linewidth": 1.2}
     y, start = -0.45, page.x(1)
     whole = page.x(max(2, page.n)) - start
     length = page.x(1 + difference) - start

@@ -1,4 +1,4 @@
-"""What curves show, as numbers: where they end, their order, which deserve a closer view."""
+"""The numbers behind learning curves: where they end, their order, which need a closer view."""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ SIDES = {"": "Training", "val_": "Validation"}
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Mean (or median) and band over seeds by epoch and by what it is drawn against, `x`.
+class LearningCurve:
+    """Mean (or median) and band over seeds, by epoch, and the coordinate `x` it is drawn against.
 
     Arrays of shape (n_epochs,), up to where they are finite.
     """
@@ -30,7 +30,7 @@ class Line:
     """One activation's curves by side: "" is training and "val_" validation."""
 
     name: str
-    curves: dict[str, Curve]
+    curves: dict[str, LearningCurve]
 
     @property
     def diverged(self) -> bool:
@@ -39,10 +39,10 @@ class Line:
 
 
 def epoch_line(name: str, group: pd.DataFrame, metric: str) -> Line:
-    """Return an activation's curves by epoch out of its rows of `statistics.curves`."""
+    """Return an activation's curves by epoch from its rows of `summary.curves`."""
     group = group.sort_values("epoch")
     curves = {side: _curve(group, side, metric) for side in SIDES}
-    return Line(str(name), curves)
+    return Line(name, curves)
 
 
 def time_line(name: str, epochs: pd.DataFrame) -> Line:
@@ -52,12 +52,12 @@ def time_line(name: str, epochs: pd.DataFrame) -> Line:
     run's first epoch counts at most as long as its median one.
     """
     epochs = epochs.sort_values(["run", "epoch"])
-    # The first epoch of a process also starts it up, which is no cost of the activation.
+    # The first epoch of a process includes its start-up, which is no cost of the activation.
     typical = epochs.groupby("run")["seconds"].transform("median")
     seconds = epochs["seconds"].mask(epochs["epoch"] == 1, epochs["seconds"].clip(upper=typical))
     epochs = epochs.assign(seconds=seconds.groupby(epochs["run"]).cumsum())
     by_epoch = epochs.groupby("epoch")
-    lost = ~np.isfinite(epochs[["loss", "val_loss"]]).all(axis=1)
+    finite = np.isfinite(epochs["loss"]) & np.isfinite(epochs["val_loss"])
     group = pd.DataFrame(
         {
             "n_seeds": by_epoch.size(),
@@ -65,39 +65,42 @@ def time_line(name: str, epochs: pd.DataFrame) -> Line:
             "val_accuracy_mean": by_epoch["val_accuracy"].median(),
             "val_accuracy_low": np.nan,
             "val_accuracy_high": np.nan,
-            "val_loss_mean": np.where(lost.groupby(epochs["epoch"]).any(), np.nan, 0.0),
+            "val_loss_mean": np.where(finite.groupby(epochs["epoch"]).all(), 0.0, np.nan),
         }
     ).reset_index()
-    return Line(str(name), {"val_": _curve(group, "val_", "accuracy", x="seconds")})
+    return Line(name, {"val_": _curve(group, "val_", "accuracy", x="seconds")})
 
 
-def _curve(group: pd.DataFrame, side: str, metric: str, x: str = "epoch") -> Curve:
-    # A network whose loss is lost still scores an accuracy, by luck: its curve ends there too.
+def _curve(group: pd.DataFrame, side: str, metric: str, x: str = "epoch") -> LearningCurve:
+    # A network whose loss is not finite still has an accuracy, that of chance: its curve ends too.
     watched = group[[f"{side}{metric}_mean", f"{side}loss_mean"]].to_numpy(float)
     finite = np.isfinite(watched).all(axis=1)
     end = len(finite) if finite.all() else int(finite.argmin())
-    values = [
-        group[column].to_numpy(float)[:end]
-        for column in (
-            "epoch",
-            x,
-            "n_seeds",
-            *(f"{side}{metric}_{part}" for part in ("mean", "low", "high")),
-        )
-    ]
-    return Curve(*values, diverged=end < len(finite))
+
+    def values(column: str) -> np.ndarray:
+        return group[column].to_numpy(float)[:end]
+
+    return LearningCurve(
+        epochs=values("epoch"),
+        x=values(x),
+        n_seeds=values("n_seeds"),
+        mean=values(f"{side}{metric}_mean"),
+        low=values(f"{side}{metric}_low"),
+        high=values(f"{side}{metric}_high"),
+        diverged=end < len(finite),
+    )
 
 
 def ranked(lines: list[Line], metric: str) -> list[Line]:
     """Order by final validation value, best first; diverged curves have none and come last."""
 
-    def place(line: Line) -> tuple[bool, float]:
+    def key(line: Line) -> tuple[bool, float]:
         if line.diverged:
             return True, 0.0
         final = float(line.curves["val_"].mean[-1])
         return False, -final if metric == "accuracy" else final
 
-    return sorted(lines, key=place)
+    return sorted(lines, key=key)
 
 
 def views_of(lines: list[Line], metric: str) -> dict[str, tuple[float, float] | None]:
@@ -111,14 +114,14 @@ def views_of(lines: list[Line], metric: str) -> dict[str, tuple[float, float] | 
 
 def _limits(lines: list[Line], metric: str, after: int = 0) -> tuple[float, float] | None:
     """Return the lowest and the highest value of means and bands after an epoch."""
-    values = []
+    parts = []
     for line in lines:
         for curve in line.curves.values():
             late = curve.epochs > after
-            values += [curve.mean[late], curve.high[late]]
-            # A band may reach down to zero or below, which no log axis can follow.
-            values += [curve.low[late]] if metric == "accuracy" else []
-    values = np.concatenate(values)
+            parts += [curve.mean[late], curve.high[late]]
+            # A band may reach down to zero or below, where a log axis has no values.
+            parts += [curve.low[late]] if metric == "accuracy" else []
+    values = np.concatenate(parts)
     values = values[np.isfinite(values)]
     if metric == "accuracy":
         values = np.clip(values, 0, 1)
@@ -126,9 +129,9 @@ def _limits(lines: list[Line], metric: str, after: int = 0) -> tuple[float, floa
 
 
 def _others(lines: list[Line], metric: str) -> list[Line]:
-    """Return the lines that deserve a closer view without the rest, none where all lie together.
+    """Return the lines that need a closer view without the rest, none where all lie together.
 
-    They deserve it where in validation they keep to less than a third of the range of all, either
+    They need it where in validation they span less than a third of the range of all, either
     in the last epoch or in the whole run; in the last epoch only if the range of all is a tenth
     of the whole run's or more: otherwise all merely end close together.
     """

@@ -1,4 +1,4 @@
-"""DataFrame in, Figure out: no files, no statistics."""
+"""Learning curves, by epoch or by time. DataFrame in, Figure out: no files, no statistics."""
 
 import math
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmark.errors import one_of
 from benchmark.formatting import listing
 from benchmark.plotting.curve_data import (
     SIDES,
@@ -22,10 +23,11 @@ from benchmark.plotting.curve_data import (
     views_of,
 )
 from benchmark.plotting.palette import PALETTE, LineStyle, line_styles_of
-from benchmark.plotting.style import WIDTH, figure_style, group_id, one_of, per_cent, say, span
+from benchmark.plotting.panels import artist
+from benchmark.plotting.style import WIDTH, figure_style, group_id, per_cent, say, span
 
 _ROW_HEIGHT, _LEGEND_ENTRY = 2.3, 0.16  # inches
-METRICS = ("accuracy", "loss")
+CURVE_METRICS = ("accuracy", "loss")
 
 
 def curves_figure(
@@ -38,8 +40,8 @@ def curves_figure(
 ) -> Figure:
     """Draw one setting's curves by epoch, training beside validation, one line per activation.
 
-    Where some activations lie far from the rest, a second row shows the rest closer. A curve
-    whose metric or loss stops being finite ends there, marked with a cross.
+    Where some activations lie far from the rest, a second row shows a closer view of the rest.
+    A curve whose metric or loss stops being finite ends there, marked with a cross.
 
     Args:
         curves: one row per activation and epoch: `activation`, `epoch`, `n_seeds`,
@@ -54,14 +56,14 @@ def curves_figure(
         ValueError: for another metric or style, for a frame without rows, and for one with
             several rows for an activation and epoch (more than one setting).
     """
-    one_of("metric", metric, METRICS)
+    one_of("metric", metric, CURVE_METRICS)
     if curves.empty:
         raise ValueError("no curves to draw: the frame has no rows")
     if curves.duplicated(["activation", "epoch"]).any():
         raise ValueError("several rows for one activation and epoch: draw one setting at a time")
     lines = ranked(
         [
-            epoch_line(name, group, metric)
+            epoch_line(str(name), group, metric)
             for name, group in curves.groupby("activation", sort=False)
         ],
         metric,
@@ -116,7 +118,9 @@ def time_figure(
     epochs = history[history["run"].isin(done)]
     if epochs.empty:
         raise ValueError("no curves to draw: no run is complete or diverged")
-    lines = ranked([time_line(*group) for group in epochs.groupby("activation")], "accuracy")
+    lines = ranked(
+        [time_line(str(name), group) for name, group in epochs.groupby("activation")], "accuracy"
+    )
     views = views_of(lines, "accuracy")
     absent = sorted(set(runs["activation"]) - {line.name for line in lines})
     with figure_style(style):
@@ -150,7 +154,7 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineStyle]]) -> None:
     alpha = 0.18 if len(drawn) <= len(PALETTE) else 0.08
     for rank, (line, line_style) in enumerate(drawn):
         curve, top = line.curves[side], 3 - rank / len(drawn)
-        # Some six markers, at other epochs than those of the neighbours in the ranking.
+        # Some six markers, at other epochs than those of the neighbors in the ranking.
         every = max(1, math.ceil(len(curve.epochs) / 6))
         if (curve.high > curve.low).any():
             axes.fill_between(
@@ -170,7 +174,8 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineStyle]]) -> None:
             gid=group_id(line.name),
             markevery=(rank % every, every),
             zorder=top,
-            **_artist(line_style),
+            marker=line_style.marker,
+            **artist(line_style),
         )
         if curve.diverged and curve.mean.size:
             axes.plot(
@@ -184,14 +189,6 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineStyle]]) -> None:
                 label=f"_{line.name} diverged",
                 zorder=4,
             )
-
-
-def _artist(line_style: LineStyle) -> dict[str, object]:
-    return {
-        "color": line_style.color,
-        "linestyle": line_style.linestyle,
-        "marker": line_style.marker,
-    }
 
 
 def _scale_values(axes: Axes, limits: tuple[float, float] | None, metric: str) -> None:
@@ -268,10 +265,10 @@ def _time_caption(lines: list[Line], absent: list[str]) -> str:
 
 def _legend(figure: Figure, drawn: list[tuple[Line, LineStyle]]) -> None:
     legend = figure.legend(
-        handles=[Line2D([], [], **_artist(line_style)) for _, line_style in drawn],
-        labels=[f"{line.name} (diverged)" if line.diverged else line.name for line, _ in drawn],
+        [Line2D([], [], marker=line_style.marker, **artist(line_style)) for _, line_style in drawn],
+        [f"{line.name} (diverged)" if line.diverged else line.name for line, _ in drawn],
         loc="outside right center",
     )
-    for (line, _), handle, text in zip(drawn, legend.legend_handles, legend.get_texts()):
+    for (line, _), handle, text in zip(drawn, legend.get_lines(), legend.get_texts()):
         handle.set_gid(group_id(line.name))
         text.set_gid(group_id(line.name))

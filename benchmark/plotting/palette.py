@@ -1,14 +1,17 @@
-"""Colors, line styles and markers of the curves; readable without matplotlib."""
+"""Colors, line styles and markers of the curves; importing this does not load matplotlib."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.activations import names, resolve
+from benchmark.errors import one_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Styles of whole figures.
+STYLES = ("light", "dark")
 # The hues of Okabe and Ito, with lightness shifted until every two of them lie at least 22 apart
 # (CIELAB, Delta E 76) in normal vision and under simulated protanopia, deuteranopia and
 # tritanopia. Contrast is at least 2.2:1 on white and 3.2:1 on black, so both styles share them.
@@ -17,6 +20,15 @@ GRAY = "#8A8A8A"
 LINESTYLES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 # No crosses: a cross marks where a curve diverged.
 MARKERS = ("o", "s", "^", "D", "v", "P", "<", "p")
+
+
+def check_style(style: object) -> None:
+    """Check the name of the figures' style.
+
+    Raises:
+        RequestError: there is no such style.
+    """
+    one_of("style", style, STYLES)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the experiments' figures share: panels, legends, heat maps. To be used in `figure_style`."""
+"""What figures share: panels, legends, heat maps. To be used inside `figure_style`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +7,14 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.typing import ColorType, LegendLocType
 
 from benchmark.plotting.palette import LineStyle
 from benchmark.plotting.style import WIDTH
 
-# Even in lightness, and told apart in every kind of color vision.
+# Perceptually uniform, and readable in every kind of color vision.
 HEAT = "cividis"
 
 
@@ -35,7 +37,7 @@ def grid(
 
 
 def artist(line_style: LineStyle) -> dict[str, Any]:
-    """Return an activation's look as keyword arguments of `Axes.plot`, without its marker."""
+    """Return an activation's line style as keyword arguments of `Axes.plot`, without its marker."""
     return {"color": line_style.color, "linestyle": line_style.linestyle}
 
 
@@ -44,7 +46,7 @@ def legend(
     line_styles: Mapping[str, LineStyle],
     names: Sequence[str],
     markers: bool = False,
-    loc: str = "outside right upper",
+    loc: LegendLocType = "outside right upper",
 ) -> None:
     """Put a legend of these activations beside the panels."""
     handles = [
@@ -64,10 +66,10 @@ def heat_map(
     *,
     text: str | None = None,
     **options: Any,
-) -> Any:
+) -> AxesImage:
     """Draw values (rows, columns) as colored cells and return the image, for a color bar.
 
-    `text` is a format such as "{:.2f}", with which each cell's number is written into it;
+    `text` is a format such as "{:.2f}", with which each cell's number is written;
     `options` go to `Axes.imshow` (norm, cmap, vmin, vmax). Cells without a number are left blank.
     """
     options.setdefault("cmap", HEAT)
@@ -78,11 +80,11 @@ def heat_map(
     if text:
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                color = _readable_on(image.cmap(image.norm(value)))
+                color = _readable_on(tuple(image.cmap(image.norm(value))))
                 axes.text(column, row, text.format(value), ha="center", va="center", color=color)
     return image
 
 
-def _readable_on(background: tuple[float, ...]) -> str:
+def _readable_on(background: ColorType) -> str:
     red, green, blue = matplotlib.colors.to_rgb(background)
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

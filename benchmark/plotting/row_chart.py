@@ -1,7 +1,8 @@
-"""A chart with a row for each activation: its runs as points, its estimates with intervals."""
+"""A chart with a row for each activation: runs as points, estimates with intervals."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -92,36 +93,36 @@ def _limits(rows: list[Row], including: float | None) -> list[tuple[float, float
     if not values.size:
         return [(0.0, 1.0)]
     whole = (float(values.min()), float(values.max()))
-    places = np.sort(np.concatenate([_places(row) for row in rows]))[::-1]
-    most = max(2, math.ceil(len(places) / 2))
-    if len(places) <= most:
+    positions = np.sort(np.concatenate([_positions(row) for row in rows]))[::-1]
+    most = max(2, math.ceil(len(positions) / 2))
+    if len(positions) <= most:
         return [whole]
-    # The widest gap for the range above it; of next to no range that is no merit.
-    gaps, above = -np.diff(places)[most - 1 :], places[0] - places[most - 1 : -1]
-    kept = places[: most + int((gaps / (above + 0.02 * (whole[1] - whole[0]) + 1e-12)).argmax())]
-    if including is not None:
-        kept = np.append(kept, including)
-    near = [kept] + [
-        values for values, row in zip(reach, rows) if (_places(row) >= kept.min()).all()
+    # The gap that is widest relative to the range above it, unless that range is next to nothing.
+    gaps, above = -np.diff(positions)[most - 1 :], positions[0] - positions[most - 1 : -1]
+    upper = positions[
+        : most + int((gaps / (above + 0.02 * (whole[1] - whole[0]) + 1e-12)).argmax())
     ]
-    near = np.concatenate(near)
+    if including is not None:
+        upper = np.append(upper, including)
+    shown = [values for values, row in zip(reach, rows) if (_positions(row) >= upper.min()).all()]
+    near = np.concatenate([upper, *shown])
     close = (float(near.min()), float(near.max()))
     return [whole, close] if close[1] - close[0] < (whole[1] - whole[0]) / 3 else [whole]
 
 
-def _places(row: Row) -> np.ndarray:
+def _positions(row: Row) -> np.ndarray:
     """Return the values that say where a row lies: its points, or else its estimate."""
-    places = row.points if row.points.size else np.array([row.estimate])
-    return places[np.isfinite(places)]
+    positions = row.points if row.points.size else np.array([row.estimate])
+    return positions[np.isfinite(positions)]
 
 
 def _point_outside(axes: Axes, place: int, row: Row) -> None:
-    """Say at a panel's left edge what lies beyond it."""
-    outside = _places(row)
+    """Note at a panel's left edge what lies beyond it."""
+    outside = _positions(row)
     outside = outside[outside < axes.get_xlim()[0]]
     if outside.size:
         ends = dict.fromkeys(per_cent(round(end, 3), 0) for end in (outside.min(), outside.max()))
-        count = f"{outside.size} at " if outside.size < len(_places(row)) else ""
+        count = f"{outside.size} at " if outside.size < len(_positions(row)) else ""
         _note(axes, 0.01, place, row.name, f"← {count}{' to '.join(ends)}")
 
 
@@ -139,7 +140,7 @@ def _note(axes: Axes, x: float, y: float, name: str, text: str) -> None:
 
 
 def draw_swarm(axes: Axes, place: int, row: Row) -> None:
-    """Draw a row's points so that none hides another: those too close lie one above the other."""
+    """Draw a row's points so that none hides another: close ones lie one above the other."""
     if not row.points.size:
         return
     low, high = axes.get_xlim()
@@ -179,7 +180,7 @@ def draw_estimate(axes: Axes, y: float, row: Row) -> None:
     """Draw a row's mean with its interval, and its median, where they lie in the panel."""
     if row.estimate < axes.get_xlim()[0]:
         return
-    style = {"color": row.line_style.color, "gid": group_id(row.name)}
+    style: dict[str, Any] = {"color": row.line_style.color, "gid": group_id(row.name)}
     if math.isfinite(row.low) and math.isfinite(row.high):
         axes.plot([row.low, row.high], [y, y], linewidth=1.6, zorder=3, **style)
     if math.isfinite(row.estimate):
@@ -189,4 +190,4 @@ def draw_estimate(axes: Axes, y: float, row: Row) -> None:
         axes.plot([row.median], [y], linestyle="", **_MEDIAN, zorder=5, **style)
 
 
-_MEDIAN = {"marker": "|", "markersize": 8, "markeredgewidth": 1.3}
+_MEDIAN: dict[str, Any] = {"marker": "|", "markersize": 8, "markeredgewidth": 1.3}

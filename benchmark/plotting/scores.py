@@ -1,10 +1,10 @@
-"""What a comparison has found, drawn from its tables: scores, differences, ranks, mistakes.
+"""The results of a comparison, drawn from its tables: test accuracies and their differences.
 
 DataFrame in, Figure out: no files, no statistics. Each function takes the rows of one setting.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import matplotlib
@@ -51,8 +51,8 @@ def final_figure(
 ) -> Figure:
     """Draw the test accuracy of every complete run, with mean, interval and median, best first.
 
-    Where some runs lie far below the rest, a second panel shows the rest closer. An extra row
-    shows how far the accuracy may be off because the test set is a sample.
+    Where some runs lie far below the rest, a second panel shows a closer view of the rest. An extra
+    row shows how far the accuracy may be off because the test set is a sample.
 
     Args:
         runs: one row per run: `activation`, `status`, `test_accuracy`, perhaps `test_images`.
@@ -150,7 +150,7 @@ def _final_rows(
 
 
 def _final_row(
-    record: dict[str, Any], points: np.ndarray, line_styles: Mapping[str, LineStyle]
+    record: Mapping[Hashable, Any], points: np.ndarray, line_styles: Mapping[str, LineStyle]
 ) -> Row:
     points = points[np.isfinite(points)]
     mean, median, low, high = (
@@ -169,8 +169,8 @@ def _or_worst(value: float) -> float:
     return value if math.isfinite(value) else -math.inf
 
 
-def _counts(record: dict[str, Any]) -> str:
-    """Return what else became of an activation's runs: "2 of 10 did not learn", "1 diverged"."""
+def _counts(record: Mapping[Hashable, Any]) -> str:
+    """Return what else happened to an activation's runs: "2 of 10 did not learn", "1 diverged"."""
     parts = []
     if record["n_not_learned"] > 0:
         parts.append(f"{record['n_not_learned']:.0f} of {record['n_completed']:.0f} did not learn")
@@ -198,7 +198,7 @@ def _difference_rows(comparisons: pd.DataFrame, line_styles: Mapping[str, LineSt
     return sorted(rows, key=lambda row: (-_or_worst(row.estimate), row.name))
 
 
-def _verdict(record: dict[str, Any]) -> str:
+def _verdict(record: Mapping[Hashable, Any]) -> str:
     """Return the verdict in words, with the p-value it rests on."""
     if record["verdict"] == "too few seeds" or not math.isfinite(record["p_adjusted"]):
         return record["verdict"]
@@ -215,8 +215,8 @@ def _draw_sampling_error(axes: Axes, place: float, error: float, runs: pd.DataFr
     """Draw a bar as long as the error on both sides, with words, below the last row."""
     middle, y = sum(axes.get_xlim()) / 2, place - 0.15
     axes.errorbar([middle], [y], xerr=[error], color=MUTED, capsize=3, linewidth=1.2)
-    images = runs["test_images"].dropna() if "test_images" in runs else []
-    of = f" ({counted(images.iloc[0], 'image')})" if len(images) else ""
+    images = runs["test_images"].dropna().tolist() if "test_images" in runs else []
+    of = f" ({counted(images[0], 'image')})" if images else ""
     axes.text(
         middle,
         y + 0.2,

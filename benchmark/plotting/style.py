@@ -4,14 +4,17 @@ import textwrap
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from benchmark.plotting.palette import check_style
+
 WIDTH = 17 / 2.54  # inches: the text width of a page
 _TITLE_LINE, _CAPTION_LINE = 0.17, 0.13  # inches
 _TITLE_WIDTH, _CAPTION_WIDTH = 80, 122  # characters
-_COMMON = {
+_COMMON: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.labelsize": 8,
@@ -32,7 +35,7 @@ _COMMON = {
     "legend.handlelength": 3.6,
     "legend.labelspacing": 0.35,
 }
-_STYLES = {
+_STYLES: dict[str, list[str | dict[str, Any]]] = {
     "light": ["default", _COMMON, {"axes.edgecolor": "0.4", "grid.color": "0.9"}],
     # The article drew with matplotlib's own dark background.
     "dark": ["default", "dark_background", _COMMON, {"grid.color": "0.22"}],
@@ -48,7 +51,7 @@ def figure_style(style: str) -> Iterator[None]:
     Raises:
         ValueError: for another style.
     """
-    one_of("style", style, _STYLES)
+    check_style(style)
     with _settings_lock, matplotlib.style.context(_STYLES[style]):
         yield
 
@@ -58,13 +61,13 @@ def group_id(name: str) -> str:
     return f"activation:{name}"
 
 
-def per_cent(value: float, position: int) -> str:
-    """Return a share as a percent axis has it, without the sign."""
+def per_cent(value: float, position: float) -> str:
+    """Return a share as a tick of an axis in percent has it, without the sign."""
     return f"{100 * value:.6g}".replace("-", "−")
 
 
 def span(counts: Iterable[float]) -> str:
-    """Return "3", or "2 to 5" where counts differ; of none it is ""."""
+    """Return "3", or "2 to 5" where counts differ; "" without any."""
     whole = sorted({int(count) for count in counts})
     return " to ".join(str(count) for count in dict.fromkeys([*whole[:1], *whole[-1:]]))
 
@@ -77,9 +80,3 @@ def say(figure: Figure, title: str, caption: str) -> None:
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=7.5)
     if title:
         figure.suptitle(title, x=0.01, ha="left")
-
-
-def one_of(what: str, value: str, valid: tuple[str, ...] | dict[str, object]) -> None:
-    """Raise ValueError for a value that is not one of the valid ones."""
-    if value not in valid:
-        raise ValueError(f"unknown {what} {value!r}; one of: {', '.join(valid)}")

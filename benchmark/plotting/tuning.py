@@ -17,7 +17,7 @@ from benchmark.plotting.panels import grid
 from benchmark.plotting.style import figure_style, per_cent, say, span
 
 _SMALL = 7  # points
-_FAR = 5  # an axis follows the error where errors differ more than so many times
+_FAR = 5  # an axis follows the error where errors differ by more than this factor
 _STRETCHED = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 _LEAST_ERROR = 1e-3  # what an accuracy of one is drawn as, where the axis follows the error
 
@@ -32,7 +32,7 @@ def tuning_figure(
     """Draw mean validation accuracy by learning rate, one panel for each activation.
 
     The others' lines lie behind in gray; the chosen rate is marked and written above. Where some
-    rates are far worse than the best, the axis is stretched towards 100 %.
+    rates are far worse than the best, the axis is stretched toward 100 %.
 
     Args:
         tuning: one row per activation and learning rate, as in tuning.csv.
@@ -49,7 +49,7 @@ def tuning_figure(
     if tuning.duplicated(["activation", "learning_rate"]).any():
         raise ValueError("several rows for one activation and rate: draw one setting at a time")
     tuning = tuning.sort_values(["activation", "learning_rate"])
-    groups = dict(list(tuning.groupby("activation", sort=True)))
+    groups = {str(name): rows for name, rows in tuning.groupby("activation", sort=True)}
     all_line_styles = line_styles_of(groups, line_styles)
     columns = min(len(groups), 3 if len(groups) <= 9 else 4)
     with figure_style(style):
@@ -81,7 +81,12 @@ def _draw_rates(axes: Axes, rows: pd.DataFrame, line_style: LineStyle) -> None:
         axes.fill_between(rates, low, high, color=line_style.color, alpha=0.18, linewidth=0)
     axes.plot(rates, mean, color=line_style.color, marker=line_style.marker)
     chosen = rows[rows["chosen"]]
-    ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": ""}
+    ring: dict[str, Any] = {
+        "marker": "o",
+        "markersize": 9,
+        "markerfacecolor": "none",
+        "linestyle": "",
+    }
     color = matplotlib.rcParams["text.color"]
     axes.plot(chosen["learning_rate"], chosen["val_accuracy_mean"], color=color, **ring)
     lost = rows[(rows["n_diverged"] > 0) | (rows["n_failed"] > 0)]

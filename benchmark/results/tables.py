@@ -35,7 +35,7 @@ def derive(
     baseline = _baseline(store, runs, baseline)
     predictions = store.predictions(_runs_to_read(runs))
     tables = {
-        "summary": summary.summarise(runs, history),
+        "summary": summary.summarize(runs, history),
         "time_to_accuracy": summary.time_to_accuracy(history, runs),
         "comparisons": comparisons.compare(runs, baseline, predictions),
         "pairs": comparisons.all_pairs(runs, predictions),

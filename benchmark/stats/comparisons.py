@@ -1,6 +1,6 @@
 """Which differences between activations are real: runs of the same seed, compared pair by pair.
 
-DataFrame in, DataFrame out, as in `benchmark.statistics`.
+DataFrame in, DataFrame out, as in `stats.summary`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from benchmark.stats import intervals, tests
-from benchmark.stats.summary import SETTINGS, final_runs, not_learned, with_shared_rates
+from benchmark.stats.summary import SETTINGS, final_runs, joined, not_learned, with_shared_rates
 
 ALPHA = 0.05
 BETTER, WORSE = "better", "worse"
 NO_DIFFERENCE, TOO_FEW = "no difference shown", "too few seeds"
-# Whether more of a metric is better.
-METRICS = {"test_accuracy": 1, "test_loss": -1}
+# Compared metrics: 1 where more is better, -1 where less is.
+COMPARED_METRICS = {"test_accuracy": 1, "test_loss": -1}
 _FIRST = ["dataset", "model"]
 _OTHERS = [name for name in SETTINGS if name not in _FIRST]
 COLUMNS = [
@@ -41,7 +41,7 @@ class _Block:
 
     settings: dict[str, Any]
     activations: np.ndarray
-    there: np.ndarray  # a run is recorded, whatever its status
+    recorded: np.ndarray  # there is a run, whatever its status
     scores: dict[str, np.ndarray]  # by metric, NaN where no run is complete
     learned: np.ndarray  # complete, and not one that did not learn
     incomplete: np.ndarray  # (k,) runs that are not complete
@@ -82,8 +82,8 @@ def single_pairs(runs: pd.DataFrame, baseline: str | None = None) -> list[str]:
 
     These are those whose predictions McNemar's test needs; with a baseline, those for `compare`.
     """
-    found = _each_two(runs) if baseline is None else _against(runs, baseline)
-    return sorted(_single(found))
+    pairs = _each_two(runs) if baseline is None else _against(runs, baseline)
+    return sorted(_single(pairs))
 
 
 def ranks(runs: pd.DataFrame) -> pd.DataFrame:
@@ -91,8 +91,9 @@ def ranks(runs: pd.DataFrame) -> pd.DataFrame:
 
     Rank 1 is the best, ties share their mean rank. The blocks are the seeds of which all ranked
     activations have complete runs; an activation is ranked if it has them for at least half of
-    the seeds. `friedman_p` and `critical_difference` as in `inference`; activations that share a
-    letter in `set` are not told apart. All share one unless Friedman's test finds a difference.
+    the seeds. `friedman_p` and `critical_difference` as in `stats.tests`; activations that share a
+    letter in `set` do not differ significantly: all share one unless Friedman's test finds a
+    difference.
     """
     parts = []
     for block in _blocks(runs):
@@ -113,11 +114,11 @@ def ranks(runs: pd.DataFrame) -> pd.DataFrame:
             "set": _sets(ranking),
         }
         parts.append(pd.DataFrame(part).assign(**block.settings))
-    return _joined(parts, RANK_COLUMNS)
+    return joined(parts, RANK_COLUMNS)
 
 
 def _sets(ranking: tests.Ranking) -> list[str]:
-    """Return for each treatment the letters of the largest groups it is not told apart in."""
+    """Return for each treatment the letters of the maximal groups without a difference it is in."""
     ranks = ranking.mean_ranks
     if not ranking.p_value < ALPHA:
         return ["a"] * len(ranks)
@@ -129,7 +130,7 @@ def _sets(ranking: tests.Ranking) -> list[str]:
             # Past z come the letters with accents.
             number = len(set("".join(letters)))
             letter = chr(ord("a") + number) if number < 26 else chr(0x100 + number - 26)
-            letters = [text + letter * int(inside) for text, inside in zip(letters, group)]
+            letters = [text + letter if inside else text for text, inside in zip(letters, group)]
     return letters
 
 
@@ -141,9 +142,9 @@ def _against(runs: pd.DataFrame, baseline: str) -> Iterator[_Family]:
     for block in _blocks(runs):
         others = np.flatnonzero(block.activations != baseline)
         if 0 < len(others) < len(block.activations):
-            (at,) = np.flatnonzero(block.activations == baseline)
-            for metric in METRICS:
-                yield block, others, np.full(len(others), at), metric
+            (column,) = np.flatnonzero(block.activations == baseline)
+            for metric in COMPARED_METRICS:
+                yield block, others, np.full(len(others), column), metric
 
 
 def _each_two(runs: pd.DataFrame) -> Iterator[_Family]:
@@ -195,12 +196,12 @@ def _block(rows: pd.DataFrame) -> _Block:
             where=number > 0,
             out=np.full(shape, np.nan),
         )
-        for metric in METRICS
+        for metric in COMPARED_METRICS
     }
     return _Block(
-        settings=rows[SETTINGS].iloc[0].to_dict(),
+        settings={str(name): value for name, value in rows[SETTINGS].iloc[0].to_dict().items()},
         activations=activations.astype(object),
-        there=counts(at) > 0,
+        recorded=counts(at) > 0,
         scores=scores,
         learned=(number > 0) & (counts(done, rows["missed"].to_numpy()[complete]) == 0),
         incomplete=(counts(at) - number).sum(axis=0).astype(int),
@@ -211,12 +212,12 @@ def _block(rows: pd.DataFrame) -> _Block:
 def _table(pairs: Iterable[_Family], predictions: pd.DataFrame | None) -> pd.DataFrame:
     families = list(pairs)
     right = {} if predictions is None else _right(predictions, _single(families))
-    return _joined([_rows(*family, right) for family in families], COLUMNS)
+    return joined([_rows(*family, right) for family in families], COLUMNS)
 
 
 def _single(families: Iterable[_Family]) -> set[str]:
     """Return the names of the runs that are the only pair of two activations."""
-    names = set()
+    names: set[str] = set()
     for block, first, second, _ in families:
         complete = block.names != ""
         both = complete[:, first] & complete[:, second]
@@ -226,52 +227,45 @@ def _single(families: Iterable[_Family]) -> set[str]:
     return names
 
 
-def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    frame = pd.concat(parts, ignore_index=True)[columns]
-    frame["limit"] = frame["limit"].astype("Int64")
-    return frame
-
-
 def _rows(
     block: _Block, first: np.ndarray, second: np.ndarray, metric: str, right: dict[str, np.ndarray]
 ) -> pd.DataFrame:
     """Return the rows of one family: activations `first` (m,) against `second` (m,)."""
-    scores, sign = block.scores[metric], METRICS[metric]
-    found = intervals.differences(scores[:, first], scores[:, second]).T
-    paired = ~np.isnan(found)
-    middle = intervals.estimates(found)
+    scores, sign = block.scores[metric], COMPARED_METRICS[metric]
+    differences = intervals.differences(scores[:, first], scores[:, second]).T
+    paired = ~np.isnan(differences)
+    estimates = intervals.estimates(differences)
     two_outcomes = [_two_outcomes(block.learned[:, side].T, paired) for side in (first, second)]
     either = two_outcomes[0] | two_outcomes[1]
-    p = tests.wilcoxon_exact(found)
-    probability, low, high = intervals.improvement(sign * found)
+    p = tests.wilcoxon_exact(differences)
+    probability, low, high = intervals.improvement(sign * differences)
     frame = pd.DataFrame(
         {
             "activation": block.activations[first],
             "baseline": block.activations[second],
             "metric": metric,
-            "n_pairs": middle.n,
-            "difference": middle.mean,
-            "ci_low": np.where(either, np.nan, middle.ci_low),
-            "ci_high": np.where(either, np.nan, middle.ci_high),
+            "n_pairs": estimates.n,
+            "difference": estimates.mean,
+            "ci_low": np.where(either, np.nan, estimates.ci_low),
+            "ci_high": np.where(either, np.nan, estimates.ci_high),
             "p_value": p,
             "p_adjusted": tests.holm(p),
             "probability_of_improvement": probability,
             "probability_low": low,
             "probability_high": high,
-            "median_difference": middle.median,
-            "n_left_out": (block.there[:, first] | block.there[:, second]).sum(axis=0) - middle.n,
-            "smallest_p_adjusted": tests.smallest_adjusted(middle.n),
+            "median_difference": estimates.median,
+            "n_left_out": (block.recorded[:, first] | block.recorded[:, second]).sum(axis=0)
+            - estimates.n,
+            "smallest_p_adjusted": tests.smallest_adjusted(estimates.n),
         }
     )
-    single = (middle.n == 1) & (metric == "test_accuracy")
+    single = (estimates.n == 1) & (metric == "test_accuracy")
     frame = frame.assign(**_mcnemar(block, first, second, single, right), **block.settings)
-    direction = np.sign(sign * tests.signed_ranks(found).sum(axis=1))
+    direction = np.sign(sign * tests.signed_ranks(differences).sum(axis=1))
     verdicts = _verdicts(frame, direction)
     decided = np.isin(verdicts, [BETTER, WORSE])
     flattered = decided & (_excess(block, first, second) * direction > 0)
-    torn = decided & (np.sign(sign * middle.mean) != direction)
+    torn = decided & (np.sign(sign * estimates.mean) != direction)
     frame["verdict"] = np.where(flattered | torn, NO_DIFFERENCE, verdicts)
     frame["note"] = _notes(frame, block, (first, second), two_outcomes, flattered, torn)
     return frame
@@ -302,7 +296,7 @@ def _notes(
     flattered: np.ndarray,
     torn: np.ndarray,
 ) -> list[str]:
-    notes = [[] for _ in range(len(frame))]
+    notes: list[list[str]] = [[] for _ in range(len(frame))]
     for pair in np.flatnonzero(frame["n_pairs"] == 0):
         notes[pair].append("no seed of which both runs are complete")
     for side, mixed in zip(sides, two_outcomes):
@@ -310,12 +304,10 @@ def _notes(
             name = block.activations[side[pair]]
             notes[pair].append(f"some runs of {name} did not learn: no interval of the mean")
     for pair in np.flatnonzero(flattered):
-        counts = [block.incomplete[side[pair]] for side in sides]
-        names = [block.activations[side[pair]] for side in sides]
-        more = int(counts[1] > counts[0])
+        counts = [(block.incomplete[side[pair]], block.activations[side[pair]]) for side in sides]
+        (fewer, _), (more, name) = sorted(counts)
         notes[pair].append(
-            f"verdict withheld: {names[more]} has more runs that are not complete"
-            f" ({counts[more]} against {counts[1 - more]})"
+            f"verdict withheld: {name} has more runs that are not complete ({more} against {fewer})"
         )
     for pair in np.flatnonzero(torn & ~flattered):
         notes[pair].append("verdict withheld: mean and ranks point opposite ways")
@@ -343,7 +335,7 @@ def _mcnemar(
         for name in ("only_activation_right", "only_baseline_right")
     }
     complete = block.names != ""
-    for pair in np.flatnonzero(single) if right else ():
+    for pair in np.flatnonzero(single).tolist() if right else ():
         seed = np.argmax(complete[:, first[pair]] & complete[:, second[pair]])
         a, b = (right.get(block.names[seed, side[pair]]) for side in (first, second))
         if a is not None and b is not None and len(a) == len(b):

@@ -1,13 +1,15 @@
-"""What the best and the worst activation take for what: tables made of runs' predictions.
+"""Confusion of classes by the best and the worst activation: tables from runs' predictions.
 
-DataFrame in, DataFrame out, as in `benchmark.statistics`. Predictions have the columns run, index
+DataFrame in, DataFrame out, as in `stats.summary`. Predictions have the columns run, index
 (of the test image), true, predicted and probability (of the predicted class).
 """
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmark.stats.summary import SETTINGS, final_runs, with_shared_rates
+from benchmark.stats.summary import SETTINGS, final_runs, joined, with_shared_rates
 
 BEST, WORST = "best", "worst"
 _KEYS = [*SETTINGS, "role", "activation"]
@@ -26,19 +28,19 @@ def best_and_worst(runs: pd.DataFrame) -> pd.DataFrame:
     complete = final[final["status"] == "complete"]
     means = complete.groupby([*SETTINGS, "activation"], dropna=False)["test_accuracy"].mean()
     # Equal means may differ by rounding errors.
-    means = means.astype(float).round(12).reset_index()
+    table = means.astype(float).round(12).reset_index()
     parts = []
     for role, ascending in ((BEST, False), (WORST, True)):
         order = [*SETTINGS, "test_accuracy", "activation"]
-        ranked = means.sort_values(order, ascending=[*[True] * len(SETTINGS), ascending, True])
+        ranked = table.sort_values(order, ascending=[*[True] * len(SETTINGS), ascending, True])
         parts.append(ranked.drop_duplicates(SETTINGS).assign(role=role))
     chosen = pd.concat(parts).drop_duplicates([*SETTINGS, "activation"])
-    found = complete.merge(chosen[_KEYS], on=[*SETTINGS, "activation"])
-    return found.sort_values([*_KEYS, "seed", "run"])[[*_KEYS, "run"]].reset_index(drop=True)
+    chosen_runs = complete.merge(chosen[_KEYS], on=[*SETTINGS, "activation"])
+    return chosen_runs.sort_values([*_KEYS, "seed", "run"])[[*_KEYS, "run"]].reset_index(drop=True)
 
 
 def confusion(predictions: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return how often the best and the worst activation's runs take each class for each.
+    """Return how often the best and the worst activation's runs predict each class for each.
 
     One row per setting, role, true and predicted class, also where `count`, the sum over runs, is
     0; `n_runs` is how many runs had predictions.
@@ -50,12 +52,12 @@ def confusion(predictions: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for values, rows in table.groupby(_KEYS, dropna=False):
         classes = np.union1d(rows["true"], rows["predicted"])
-        counts = pd.crosstab(rows["true"], rows["predicted"])
-        counts = counts.reindex(index=classes, columns=classes, fill_value=0)
-        part = counts.rename_axis(columns="predicted").stack().rename("count").reset_index()
-        settings = dict(zip(_KEYS, values))
+        cells = pd.MultiIndex.from_product([classes, classes], names=["true", "predicted"])
+        counts = rows.groupby(["true", "predicted"]).size().reindex(cells, fill_value=0)
+        part = counts.rename("count").reset_index()
+        settings: dict[str, Any] = dict(zip(_KEYS, values))
         parts.append(part.assign(n_runs=rows["run"].nunique(), **settings))
-    return _joined(parts, [*keys, "count", "n_runs"])
+    return joined(parts, [*keys, "count", "n_runs"])
 
 
 def misclassified(predictions: pd.DataFrame, runs: pd.DataFrame, n: int = 12) -> pd.DataFrame:
@@ -74,9 +76,9 @@ def misclassified(predictions: pd.DataFrame, runs: pd.DataFrame, n: int = 12) ->
     parts = []
     for values, rows in table.groupby(_KEYS, dropna=False):
         part = _most_misclassified(rows[rows["true"] != rows["predicted"]], n)
-        settings = dict(zip(_KEYS, values))
+        settings: dict[str, Any] = dict(zip(_KEYS, values))
         parts.append(part.assign(n_runs=rows["run"].nunique(), **settings))
-    frame = _joined(parts, columns)
+    frame = joined(parts, columns)
     empty = pd.Series(None, frame.index, dtype=object)
     return frame.assign(**dict.fromkeys(IMAGE_COLUMNS, empty))
 
@@ -95,9 +97,3 @@ def _most_misclassified(wrong: pd.DataFrame, n: int) -> pd.DataFrame:
 
 def _of_roles(predictions: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return predictions.merge(best_and_worst(runs), on="run")
-
-
-def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    frame = pd.concat(parts, ignore_index=True)[columns]
-    frame["limit"] = frame["limit"].astype("Int64")
-    return frame

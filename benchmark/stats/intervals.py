@@ -1,4 +1,4 @@
-"""Numbers in, numbers out: estimates with intervals, and tests on pairs.
+"""Numbers in, numbers out: estimates with intervals.
 
 Functions that take samples work on the last axis: (n,) is one sample and (m, n) are m of them. NaN
 is a missing value. No result depends on the order of the values in a sample.
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-# From here on an interval is bootstrapped: Student's t counts on a normal distribution, which
-# fewer values could not contradict.
+# From this many values on an interval is bootstrapped: Student's t assumes a normal distribution,
+# which fewer values could not contradict.
 BOOTSTRAP_FROM = 20
 RESAMPLES = 4000
 # What separates rounding errors of 64-bit arithmetic from real differences.
@@ -56,8 +56,8 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, n
     Bootstrap, section 12.5), which follows a skewed distribution; where resamples without any
     spread leave it without an end, it is Student's again. NaN for fewer than two values.
     """
-    found = estimates(values, level)
-    return found.ci_low, found.ci_high
+    interval = estimates(values, level)
+    return interval.ci_low, interval.ci_high
 
 
 def interquartile_mean(values: ArrayLike) -> np.ndarray:
@@ -71,12 +71,15 @@ def interquartile_mean(values: ArrayLike) -> np.ndarray:
 
 
 def rows_of(values: np.ndarray) -> np.ndarray:
-    """Return samples (..., n) as (m, n), without any too."""
+    """Return samples (..., n) as (m, n), also where m or n is 0."""
     return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
 
 
 def _sorted_rows(values: np.ndarray) -> np.ndarray:
-    """Return samples (..., n) as (m, n), sorted, missing values last; of no values one missing."""
+    """Return samples (..., n) as (m, n), sorted, missing values last.
+
+    An empty sample gets one missing value.
+    """
     rows = np.sort(rows_of(values), axis=1)
     return rows if rows.shape[1] else np.full((len(rows), 1), np.nan)
 
@@ -155,7 +158,7 @@ def _studentized(standard: np.ndarray, level: float) -> tuple[np.ndarray, np.nda
 def _resamples(n: int) -> np.ndarray:
     """Return the share of each of n sorted values in resamples, (n, RESAMPLES), always the same.
 
-    With every resample its mirror image is there, so that turning all signs turns the interval.
+    The mirror image of every resample is another one, so that turning all signs turns the interval.
     """
     drawn = np.random.default_rng(20).multinomial(n, np.full(n, 1 / n), size=RESAMPLES // 2)
     return np.concatenate([drawn, drawn[:, ::-1]]).T / n
@@ -165,10 +168,10 @@ def differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Return a - b, exactly 0 where the two are equal up to rounding errors; (..., n)."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     with np.errstate(invalid="ignore"):
-        found = a - b
-        noise = np.abs(found) <= _NOISE * np.maximum(np.abs(a), np.abs(b))
+        difference = a - b
+        noise = np.abs(difference) <= _NOISE * np.maximum(np.abs(a), np.abs(b))
     # Two infinite losses are equal.
-    return np.where((a == b) | (noise & np.isfinite(a) & np.isfinite(b)), 0.0, found)
+    return np.where((a == b) | (noise & np.isfinite(a) & np.isfinite(b)), 0.0, difference)
 
 
 def probability_of_improvement(
@@ -187,9 +190,9 @@ def improvement(
     differences: ArrayLike, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return `probability_of_improvement` of pairs with these differences (..., n)."""
-    found = np.asarray(differences, float)
-    n = (~np.isnan(found)).sum(axis=-1)
-    wins = (found > 0).sum(axis=-1) + (found == 0).sum(axis=-1) / 2
+    pairs = np.asarray(differences, float)
+    n = (~np.isnan(pairs)).sum(axis=-1)
+    wins = (pairs > 0).sum(axis=-1) + (pairs == 0).sum(axis=-1) / 2
     z = special.ndtri((1 + level) / 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = wins / n

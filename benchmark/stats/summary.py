@@ -4,6 +4,7 @@ The same rows in another order give the same tables. Runs of older results folde
 `purpose`, `test_images` and `majority_share`: they count as a comparison's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from benchmark.stats import intervals
 
-# What tells one comparison from another; `activation` and `seed` vary inside it.
+# The settings that define a comparison; `activation` and `seed` vary inside it.
 SETTINGS = [
     "dataset",
     "model",
@@ -26,12 +27,12 @@ SETTINGS = [
     "precision",
     "rates",
 ]
-METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
-SCORES = ["test_accuracy", "test_loss", "val_accuracy", "val_loss"]
+EPOCH_METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
+FINAL_SCORES = ["test_accuracy", "test_loss", "val_accuracy", "val_loss"]
 # The best epoch's, and the mean over epochs: the area under the learning curve.
 CURVE_SCORES = ["best_val_accuracy", "best_val_loss", "val_accuracy_auc"]
 COSTS = ["seconds", "seconds_per_epoch", "peak_memory_mb"]
-SUMMARY_METRICS = [*SCORES, *CURVE_SCORES, *COSTS]
+SUMMARY_METRICS = [*FINAL_SCORES, *CURVE_SCORES, *COSTS]
 # A run has learned something if its test accuracy is that much above the share of the most
 # frequent class.
 MARGIN = 0.05
@@ -54,11 +55,11 @@ _STATUSES = {
 
 @dataclass(frozen=True)
 class _Groups:
-    """Rows by group: the groups' `keys`, and each row's group and place in it."""
+    """Rows by group: the groups' `keys`, and each row's group and position in it."""
 
     keys: pd.DataFrame
     ids: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
 
     @classmethod
     def of(cls, frame: pd.DataFrame, names: list[str]) -> "_Groups":
@@ -76,8 +77,8 @@ class _Groups:
 
     def samples(self, values: pd.Series) -> np.ndarray:
         """Return the values by group, (groups, size of the largest), the rest NaN."""
-        table = np.full((len(self.keys), self.places.max(initial=0) + 1), np.nan)
-        table[self.ids, self.places] = values.to_numpy(float)
+        table = np.full((len(self.keys), self.positions.max(initial=0) + 1), np.nan)
+        table[self.ids, self.positions] = values.to_numpy(float)
         return table
 
 
@@ -93,7 +94,7 @@ def final_runs(runs: pd.DataFrame) -> pd.DataFrame:
     keys = [*_UNTUNED, "activation", "learning_rate"]
     candidates = runs[runs["purpose"].isin(["comparison", "tuned"])]
     tuned = candidates.merge(chosen_rates(runs)[keys], on=keys).assign(rates="tuned")
-    # Without rows a column's type is none of its own.
+    # A column without rows has no type worth concatenating.
     final = pd.concat([shared, tuned] if len(tuned) else [shared], ignore_index=True)
     order = with_shared_rates(final).sort_values([*SETTINGS, "activation", "seed", "run"]).index
     return final.loc[order].reset_index(drop=True)
@@ -105,6 +106,15 @@ def with_shared_rates(frame: pd.DataFrame) -> pd.DataFrame:
     The rows of one setting then agree in all of SETTINGS.
     """
     return frame.assign(learning_rate=frame["learning_rate"].mask(frame["rates"] == "tuned"))
+
+
+def joined(parts: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """Return the rows of all parts with these columns, `limit` among them as whole numbers."""
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    frame = pd.concat(parts, ignore_index=True)[columns]
+    frame["limit"] = frame["limit"].astype("Int64")
+    return frame
 
 
 def not_learned(runs: pd.DataFrame) -> pd.Series:
@@ -151,7 +161,11 @@ def tuning(runs: pd.DataFrame) -> pd.DataFrame:
             "rate": table["learning_rate"],
         }
     )
-    best = merits[table["n_completed"] > 0].sort_values(list(merits)).drop_duplicates("setting")
+    best = (
+        merits[table["n_completed"] > 0]
+        .sort_values(list(merits.columns))
+        .drop_duplicates("setting")
+    )
     table["chosen"] = table.index.isin(best.index)
     rates = by_setting["learning_rate"]
     lowest, highest = (table["learning_rate"] == rates.transform(end) for end in ("min", "max"))
@@ -161,21 +175,21 @@ def tuning(runs: pd.DataFrame) -> pd.DataFrame:
 def chosen_rates(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `tuning` with the chosen learning rates: one per setting and activation.
 
-    An activation none of whose tuning runs is complete has none.
+    An activation without a complete tuning run has none.
     """
     table = tuning(runs)
     return table[table["chosen"]].reset_index(drop=True)
 
 
-def summarise(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.DataFrame:
+def summarize(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return one row per setting and activation, sorted by them.
 
     Counts: `n_completed` complete runs, `n_diverged`, `n_failed`, `n_unfinished`, `n_not_learned`
-    (complete, see MARGIN; empty where it cannot be told). Of each of SUMMARY_METRICS over the
+    (complete, see MARGIN; empty where that is not known). Of each of SUMMARY_METRICS over the
     complete runs: `_mean`, `_std`, `_ci_low`, `_ci_high`, `_median`, `_iqm` as
-    `inference.estimates` has them. Where some runs have learned and others have not, no score has
+    `intervals.estimates` gives them. Where some runs have learned and others have not, no score has
     an interval of its mean. `test_sampling_error` is the standard error that the mean test
-    accuracy has from the choice of the test images; `note` says in words what is odd.
+    accuracy has from the choice of the test images; `note` describes irregularities in words.
 
     `history` gives the scores of CURVE_SCORES, which are empty without it.
     """
@@ -184,18 +198,18 @@ def summarise(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.Dat
     counts = _counts(final, groups)
     failures = groups.count(not_learned(final))
     complete = final["status"] == "complete"
-    told = groups.count(complete & final["majority_share"].isna()) == 0
-    counts["n_not_learned"] = failures if told.all() else np.where(told, failures, np.nan)
+    known = groups.count(complete & final["majority_share"].isna()) == 0
+    counts["n_not_learned"] = failures if known.all() else np.where(known, failures, np.nan)
     two_outcomes = (failures > 0) & (failures < counts["n_completed"])
     columns = {}
     for metric in SUMMARY_METRICS:
         values = final[metric] if metric in final else pd.Series(np.nan, final.index)
-        found = intervals.estimates(groups.samples(values.where(complete)))
+        estimates = intervals.estimates(groups.samples(values.where(complete)))
         unclear = two_outcomes & (metric not in COSTS)
-        columns[f"{metric}_mean"], columns[f"{metric}_std"] = found.mean, found.std
-        columns[f"{metric}_ci_low"] = np.where(unclear, np.nan, found.ci_low)
-        columns[f"{metric}_ci_high"] = np.where(unclear, np.nan, found.ci_high)
-        columns[f"{metric}_median"], columns[f"{metric}_iqm"] = found.median, found.iqm
+        columns[f"{metric}_mean"], columns[f"{metric}_std"] = estimates.mean, estimates.std
+        columns[f"{metric}_ci_low"] = np.where(unclear, np.nan, estimates.ci_low)
+        columns[f"{metric}_ci_high"] = np.where(unclear, np.nan, estimates.ci_high)
+        columns[f"{metric}_median"], columns[f"{metric}_iqm"] = estimates.median, estimates.iqm
     images = intervals.median(groups.samples(final["test_images"].where(complete)))
     error = intervals.sampling_error(columns["test_accuracy_mean"], images)
     notes = [_note(dict(zip(counts, row))) for row in zip(*counts.values())]
@@ -223,15 +237,15 @@ def _with_curve_scores(final: pd.DataFrame, history: pd.DataFrame | None) -> pd.
         return final.assign(**dict.fromkeys(CURVE_SCORES, np.nan))
     # Summed in the order of epochs, whatever the order of the rows.
     epochs = history.sort_values("epoch", kind="stable")
-    epochs = epochs.astype({"val_accuracy": float, "val_loss": float}).groupby("run")
-    found = pd.DataFrame(
+    by_run = epochs.astype({"val_accuracy": float, "val_loss": float}).groupby("run")
+    scores = pd.DataFrame(
         {
-            "best_val_accuracy": epochs["val_accuracy"].max(),
-            "best_val_loss": epochs["val_loss"].min(),
-            "val_accuracy_auc": epochs["val_accuracy"].mean(),
+            "best_val_accuracy": by_run["val_accuracy"].max(),
+            "best_val_loss": by_run["val_loss"].min(),
+            "val_accuracy_auc": by_run["val_accuracy"].mean(),
         }
     )
-    return final.merge(found, left_on="run", right_index=True, how="left")
+    return final.merge(scores, left_on="run", right_index=True, how="left")
 
 
 def _note(counts: dict[str, float]) -> str:
@@ -264,11 +278,11 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     table = table.sort_values(["group", "epoch", "order"])
     grouped = table.groupby(["group", "epoch"], sort=False)
     frame = grouped.agg(n_seeds=("seed", "nunique")).reset_index()
-    # Where one seed has diverged there is no mean: that of the others would flatter.
-    undefined = grouped[METRICS].count().lt(grouped.size(), axis=0)
-    # An infinite loss gives an infinite mean and an undefined deviation; neither is a mishap.
+    # Where one seed has diverged there is no mean: that of the others would be too good.
+    undefined = grouped[EPOCH_METRICS].count().lt(grouped.size(), axis=0)
+    # An infinite loss gives an infinite mean and an undefined deviation; neither is an error.
     with np.errstate(invalid="ignore"):
-        for metric in METRICS:
+        for metric in EPOCH_METRICS:
             mean = grouped[metric].mean().mask(undefined[metric]).to_numpy()
             spread = grouped[metric].std(ddof=1).fillna(0.0).to_numpy()
             frame[f"{metric}_mean"] = mean
@@ -287,16 +301,16 @@ def time_to_accuracy(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     final = final_runs(runs)
     epochs = _epochs(history, final).sort_values(["order", "epoch"])
-    # The first epoch of a worker's first run holds the compilation, which is not the activation's.
+    # The first epoch of a worker's first run includes compiling, no cost of the activation.
     usual = epochs.groupby("order")["seconds"].transform("median")
-    first = (epochs["epoch"] == 1) & (epochs["seconds"] > usual)
-    epochs["until"] = epochs["seconds"].mask(first, usual)
+    slow_start = (epochs["epoch"] == 1) & (epochs["seconds"] > usual)
+    epochs["until"] = epochs["seconds"].mask(slow_start, usual)
     epochs["until"] = epochs.groupby("order")["until"].cumsum()
     groups = _Groups.of(final, [*SETTINGS, "activation"])
     watched = final["status"].isin(["complete", "diverged"])
     parts = []
     for dataset, accuracies in LEVELS.items():
-        there = groups.keys["dataset"] == dataset
+        of_dataset = groups.keys["dataset"] == dataset
         for target in accuracies:
             first = epochs[epochs["val_accuracy"] >= target].drop_duplicates("order")
             first = first.set_index("order").reindex(final.index)
@@ -311,13 +325,13 @@ def time_to_accuracy(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
                 n_reached=groups.count(watched & first["epoch"].notna()),
                 **{name: np.where(np.isinf(m), np.nan, m) for name, m in medians.items()},
             )
-            parts.append(part[there])
+            parts.append(part[of_dataset])
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 
 def _epochs(history: pd.DataFrame, final: pd.DataFrame) -> pd.DataFrame:
-    """Return the epochs of the final runs; `order` is the run's place among these."""
-    columns = history[["run", "epoch", *METRICS, "seconds"]]
-    columns = columns.astype(dict.fromkeys([*METRICS, "seconds"], float))
-    places = final[["run", "seed"]].assign(order=np.arange(len(final)))
-    return columns.merge(places, on="run")
+    """Return the epochs of the final runs; `order` is the run's position among these."""
+    columns = history[["run", "epoch", *EPOCH_METRICS, "seconds"]]
+    columns = columns.astype(dict.fromkeys([*EPOCH_METRICS, "seconds"], float))
+    order = final[["run", "seed"]].assign(order=np.arange(len(final)))
+    return columns.merge(order, on="run")

@@ -47,10 +47,10 @@ def signed_ranks(differences: ArrayLike) -> np.ndarray:
     first = np.ones((len(rows), 1), bool)
     starts = np.concatenate([first, new | (missing[:, 1:] & ~missing[:, :-1])], axis=1)
     ends = np.concatenate([starts[:, 1:], first], axis=1)
-    place = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
-    begin = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
+    position = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
+    begin = np.maximum.accumulate(np.where(starts, position, 0), axis=1)
     last = rows.shape[1] - 1
-    end = np.where(ends, place, last)[:, ::-1]
+    end = np.where(ends, position, last)[:, ::-1]
     end = np.minimum.accumulate(end, axis=1)[:, ::-1]
     ranks = np.empty(rows.shape)
     np.put_along_axis(ranks, order, np.where(missing, 0, (begin + end) / 2 + 1), axis=1)
@@ -67,8 +67,8 @@ def wilcoxon_exact(differences: ArrayLike) -> np.ndarray:
     """
     values = np.asarray(differences, float)
     rows = rows_of(values)
-    found = [_p_of_ranks(ranks[ranks != 0]) for ranks in signed_ranks(rows)]
-    p = np.where(np.isnan(rows).all(axis=1), np.nan, np.array(found, float))
+    p_values = [_p_of_ranks(ranks[ranks != 0]) for ranks in signed_ranks(rows)]
+    p = np.where(np.isnan(rows).all(axis=1), np.nan, np.array(p_values, float))
     return p.reshape(values.shape[:-1])
 
 
@@ -123,8 +123,8 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     """
     p = np.asarray(p_values, float)
     adjusted = np.full(p.shape, np.nan)
-    (there,) = np.nonzero(~np.isnan(p))
-    order = there[np.argsort(p[there], kind="stable")]
+    (known,) = np.nonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
     return adjusted

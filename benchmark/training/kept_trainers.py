@@ -1,11 +1,11 @@
-"""Trainers kept for further runs of the same settings: what was compiled serves all seeds.
+"""Trainers kept for further runs of the same settings, so that all seeds share the compiled steps.
 
 Importing this loads TensorFlow.
 """
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,12 +14,13 @@ import tensorflow as tf
 
 from benchmark.activations import Activation
 from benchmark.activations.kernels import fused
+from benchmark.activations.types import Elementwise
 from benchmark.data.loading import Split
 from benchmark.models.networks import BUILDERS
 from benchmark.training.spec import RunSpec
 from benchmark.training.trainer import Trainer
 
-# Enough for the whole catalogue; what was compiled is never quite freed by TensorFlow.
+# Enough for the whole catalogue; TensorFlow never frees compiled functions completely.
 KEPT_TRAINERS = 32
 
 
@@ -40,15 +41,15 @@ def trainer_for(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
     """
     key = replace(spec, seed=0, epochs=1)
     kept = _kept.pop(key, None)
-    # An entry of the catalogue is one object; of a user's function the hash, in the key, tells all.
+    # An entry of the catalogue is one object; a user's function has its hash in the key.
     if kept and not (kept.data is data and (kept.entry is entry or spec.activation_sha256)):
         kept = None
     with _garbage_collected():
-        # Of a model for a trainer that is there, only the values are needed.
+        # Of a model for an existing trainer only the values are needed.
         form = _uncompiled if kept or spec.device == "GPU" else compiled
-        made = form(entry, spec.precision)
+        activation = form(entry, spec.precision)
         shape = data.x_train.shape[1:]
-        model = BUILDERS[spec.model](made, shape, data.classes, spec.seed, spec.initializer)
+        model = BUILDERS[spec.model](activation, shape, data.classes, spec.seed, spec.initializer)
         if kept:
             kept.trainer.restart(spec, model)
             del model
@@ -61,14 +62,14 @@ def trainer_for(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
 
 
 def forget() -> None:
-    """Let go of what is kept for further seeds."""
+    """Drop all trainers and compiled activations."""
     _kept.clear()
     fused.cache_clear()
 
 
 @contextlib.contextmanager
 def _garbage_collected() -> Iterator[None]:
-    """Collect what the block leaves in reference cycles at its end, without a look at the rest."""
+    """Free what the block leaves in reference cycles at its end, and only that."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -82,8 +83,8 @@ def _garbage_collected() -> Iterator[None]:
 def compiled(entry: Activation, precision: str = "float32") -> Activation:
     """Return the entry with its function as one kernel, where it is not one in TensorFlow.
 
-    In 16 bits it computes in float32 and reads and writes 16: what lies between the operations of
-    a composite function may overflow.
+    In 16 bits it reads and writes 16 bits but computes in float32, since intermediate values of a
+    composite function may overflow.
     """
     if entry.native or entry.is_layer:
         return entry
@@ -91,18 +92,18 @@ def compiled(entry: Activation, precision: str = "float32") -> Activation:
 
 
 def _uncompiled(entry: Activation, precision: str) -> Activation:
-    """Return the same but for the kernel: on a GPU the whole step is compiled."""
+    """Return the same without the kernel: on a GPU the whole step is compiled."""
     if entry.native or entry.is_layer:
         return entry
     return _as_layer(entry, _in_float32(entry.make, precision))
 
 
-def _as_layer(entry: Activation, function: Callable) -> Activation:
+def _as_layer(entry: Activation, function: Elementwise) -> Activation:
     # As a layer of its own: under the function's name Keras keeps the user's form.
     return replace(entry, is_layer=True, make=lambda seed: keras.layers.Activation(function))
 
 
-def _in_float32(function: Callable, precision: str) -> Callable:
+def _in_float32(function: Elementwise, precision: str) -> Elementwise:
     if precision == "float32":
         return function
     return lambda x: tf.cast(function(tf.cast(x, tf.float32)), x.dtype)

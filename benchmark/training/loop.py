@@ -67,9 +67,9 @@ def train(
     Args:
         spec: what to train; its threads and device must have been set with `configure`.
         entry: the activation of that name.
-        data: images and labels, as `datasets.split` returns them.
-        resume: where an earlier, interrupted call stopped.
-        on_epoch: called after each epoch with what is needed to go on from there.
+        data: images and labels, as `loading.split` returns them.
+        resume: the last checkpoint of an earlier, interrupted call.
+        on_epoch: called after each epoch with a checkpoint to resume from.
         on_steps: called now and then with the epoch, its steps done and its running loss.
 
     Raises:
@@ -95,7 +95,8 @@ def _train(
         rows.append(_epoch(trainer, data, len(rows) + 1, on_steps))
         on_epoch(Checkpoint(rows, trainer.arrays()))
     status = "diverged" if _diverged(rows) else "complete"
-    test, predicted, probability = {}, np.zeros(0, np.int64), np.zeros(0)
+    test: Row = {}
+    predicted, probability = np.zeros(0, np.int64), np.zeros(0)
     if status == "complete":
         sums, predicted, probability = trainer.evaluate(data.x_test, data.y_test)
         test = _means("test_", sums)

@@ -1,30 +1,33 @@
-"""The optimizers, gradients clipped by value as in the article. Importing this loads Keras."""
+"""The optimizers by name, Keras's own. Keras is imported when one is made."""
 
-import keras
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from benchmark.training.spec import CLIP_VALUE, RunSpec
+if TYPE_CHECKING:
+    import keras
+
+# Keras's class, and its settings beside the learning rate where they are not Keras's defaults.
+OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
+    "adam": ("Adam", {}),
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "rmsprop": ("RMSprop", {}),
+    "adagrad": ("Adagrad", {}),
+}
 
 
-def make_optimizer(spec: RunSpec) -> keras.Optimizer:
-    """Return the run's optimizer, gradients clipped by value at 0.5 as in the article.
+def keras_optimizer(
+    kind: str, learning_rate: float | Callable[[], Any], /, **settings: Any
+) -> "keras.Optimizer":
+    """Return a new optimizer.
 
-    In mixed float16 it scales the loss, and skips steps whose gradients overflow.
+    Args:
+        kind: one of `OPTIMIZERS`.
+        learning_rate: a number, or a function without arguments that returns the rate; what it
+            returns may be an array that broadcasts against every variable.
+        settings: further arguments of Keras's class.
     """
-    optimizer = _plain_optimizer(spec)
-    if spec.precision == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
-    return optimizer
+    import keras
 
-
-def _plain_optimizer(spec: RunSpec) -> keras.Optimizer:
-    # Under names that Keras makes up anew each time, TensorFlow would keep a kernel per variable.
-    common = {"learning_rate": spec.learning_rate, "clipvalue": CLIP_VALUE, "name": spec.optimizer}
-    if spec.optimizer == "momentum":
-        return keras.optimizers.SGD(momentum=0.9, **common)
-    kinds = {
-        "adam": keras.optimizers.Adam,
-        "sgd": keras.optimizers.SGD,
-        "rmsprop": keras.optimizers.RMSprop,
-        "adagrad": keras.optimizers.Adagrad,
-    }
-    return kinds[spec.optimizer](**common)
+    keras_name, own_settings = OPTIMIZERS[kind]
+    return getattr(keras.optimizers, keras_name)(learning_rate, **own_settings, **settings)

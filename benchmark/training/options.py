@@ -1,21 +1,11 @@
-"""Values as users give them, checked: texts of the command line or objects from Python."""
+"""Checks of values as users give them: strings from the command line or objects from Python."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from benchmark.activations import ARTICLE_SIX, names, resolve
-from benchmark.errors import RequestError, unknown
-
-
-def one_of(kind: str, value: object, valid: Sequence[str]) -> None:
-    """Check that a value is one of the valid ones.
-
-    Raises:
-        RequestError: it is not; the message names the nearest valid ones.
-    """
-    if value not in valid:
-        raise unknown(kind, value, valid)
+from benchmark.errors import RequestError, one_of
 
 
 def whole_number(kind: str, value: object, least: int = 1, most: int = 10**9) -> int:
@@ -24,6 +14,7 @@ def whole_number(kind: str, value: object, least: int = 1, most: int = 10**9) ->
     Raises:
         RequestError: it is not one.
     """
+    number: int | None
     try:
         number = int(str(value).strip())
     except ValueError:
@@ -36,7 +27,7 @@ def whole_number(kind: str, value: object, least: int = 1, most: int = 10**9) ->
     return number
 
 
-def positive_number(kind: str, value: object) -> float:
+def positive_number(kind: str, value: Any) -> float:
     """Return the value as a finite number above 0.
 
     Raises:
@@ -52,7 +43,7 @@ def positive_number(kind: str, value: object) -> float:
 
 
 def listed(kind: str, value: object, convert: Callable[[Any], Any]) -> list[Any]:
-    """Return the converted items of a list, or of a text separated by commas, without repeats.
+    """Return the converted items of a list, or of a string separated by commas, without repeats.
 
     Raises:
         RequestError: there are none, or one cannot be converted.
@@ -67,7 +58,7 @@ def listed(kind: str, value: object, convert: Callable[[Any], Any]) -> list[Any]
 
 
 def rate_list(value: object) -> list[float]:
-    """Return learning rates in rising order, of a list or of a text separated by commas.
+    """Return learning rates in rising order, of a list or of a string separated by commas.
 
     Raises:
         RequestError: there are none, or one is not above 0.
@@ -105,7 +96,7 @@ def activation_list(value: object) -> list[str]:
     return listed("activations", value, lambda item: resolve(item).name)
 
 
-def choice(kind: str, valid: Sequence[str]) -> Callable[[Any], str]:
+def choice(kind: str, valid: Collection[str]) -> Callable[[Any], str]:
     """Return a converter that accepts the valid names in any spelling of case and hyphens."""
 
     def convert(item: Any) -> str:

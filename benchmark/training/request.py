@@ -1,4 +1,4 @@
-"""What a user asks for, checked (`Request`), the presets, and how a request expands into runs."""
+"""A user's request, checked (`Request`), the presets, and the runs that a request expands into."""
 
 import dataclasses
 import itertools
@@ -6,23 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmark.activations import resolve
-from benchmark.errors import RequestError
+from benchmark.errors import RequestError, one_of
+from benchmark.training.optimizers import OPTIMIZERS
 from benchmark.training.options import (
     activation_list,
     choice,
     is_count,
     listed,
-    one_of,
     positive_number,
     rate_list,
     seed_list,
     whole_number,
 )
-from benchmark.training.spec import INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, RunSpec
+from benchmark.training.spec import INITIALIZERS, LOSSES, MODELS, PRECISIONS, RunSpec
 
 DEFAULT_OUTPUT = "results/latest"
 BASELINE = "relu"
-# Seeds that choose learning rates: far from those that a user counts from 0.
+# First seed of the runs that choose learning rates, far from the seeds that users count from 0.
 FIRST_TUNING_SEED = 1000
 
 
@@ -67,7 +67,7 @@ class Request:
 
     The fields named in `GRID`, `activations` and `seeds` hold one or more values each; `seeds`,
     `epochs` and `loss` may be None: the preset's. `tune_learning_rates` are those among which
-    each activation gets its own, empty where none is to be chosen; `tune_seeds` are the seeds of
+    each activation's own is chosen, empty where none is; `tune_seeds` are the seeds of
     the runs that choose.
     """
 
@@ -158,16 +158,16 @@ def _tuning(
             f"tune learning rates {rates!r} leave no choice: give two or more, separated by commas"
         )
     asked = 3 if tune_seeds is None else tune_seeds
-    found = seed_list(asked)
+    choosing = seed_list(asked)
     if is_count(asked):
-        found = [FIRST_TUNING_SEED + seed for seed in found]
-    both = sorted(set(found) & set(seeds or range(max(p.seeds for p in PRESETS.values()))))
+        choosing = [FIRST_TUNING_SEED + seed for seed in choosing]
+    both = sorted(set(choosing) & set(seeds or range(max(p.seeds for p in PRESETS.values()))))
     if both:
         raise RequestError(
             f"seed {both[0]} is among the tune seeds and the seeds: the final runs need seeds that"
             f" chose nothing; give others, {FIRST_TUNING_SEED} and above for instance"
         )
-    return {"tune_learning_rates": chosen, "tune_seeds": found}
+    return {"tune_learning_rates": chosen, "tune_seeds": choosing}
 
 
 def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list[RunSpec]:

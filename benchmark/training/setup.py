@@ -34,7 +34,7 @@ def configure(threads: int = 1, gpu: int | None = None, deterministic: bool = Fa
                 config.experimental.set_memory_growth(device, True)
     except RuntimeError:
         return False
-    # The engine compiles a function per network: TensorFlow takes that for a mistake and says so.
+    # A function is compiled for each network, which TensorFlow would warn about.
     tf.get_logger().setLevel("ERROR")
     # Reduced precision is never chosen silently.
     config.experimental.enable_tensor_float_32_execution(False)
@@ -56,15 +56,15 @@ def keras_defaults(precision: str = "float32") -> Iterator[None]:
         raise RequestError(
             f"Keras runs on {keras.config.backend()!r} here: set KERAS_BACKEND=tensorflow"
         )
-    kept = (
+    defaults = (
         (keras.config.set_floatx, keras.config.floatx()),
         (keras.config.set_image_data_format, keras.config.image_data_format()),
         (keras.config.set_dtype_policy, keras.config.dtype_policy()),
     )
     try:
-        for (restore, _), value in zip(kept, ("float32", "channels_last", precision)):
+        for (restore, _), value in zip(defaults, ("float32", "channels_last", precision)):
             restore(value)
         yield
     finally:
-        for restore, value in kept:
+        for restore, value in defaults:
             restore(value)

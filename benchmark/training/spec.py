@@ -1,22 +1,22 @@
-"""What a run is (`RunSpec`), the presets, and how a request expands into runs."""
+"""What a run is (`RunSpec`), and the values that its settings may have."""
 
 import hashlib
 import json
 from dataclasses import dataclass
 
-from benchmark.training.options import one_of, positive_number, whole_number
+from benchmark.errors import one_of
+from benchmark.training.optimizers import OPTIMIZERS
+from benchmark.training.options import positive_number, whole_number
 
 MODELS = ("cnn", "mlp")
-OPTIMIZERS = ("adam", "sgd", "momentum", "rmsprop", "adagrad")
 LOSSES = ("categorical_crossentropy", "binary_crossentropy", "mean_squared_error")
 INITIALIZERS = ("article", "shared", "recommended")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Raised when the same settings would give other numbers than before.
 PROTOCOL = 2
 CLIP_VALUE = 0.5
-STYLES = ("light", "dark")
-# What a run is for, as runs.csv says it: the settings that all share, an activation's own learning
-# rate, or the choice of that rate.
+# Purpose of a run, as in runs.csv: the comparison in equal settings, the one at each activation's
+# tuned learning rate, or the choice of that rate.
 COMPARISON, TUNED, TUNING = "comparison", "tuned", "tuning"
 
 
@@ -24,7 +24,7 @@ COMPARISON, TUNED, TUNING = "comparison", "tuned", "tuning"
 class RunSpec:
     """Everything that decides the numbers of one training run.
 
-    `limit` is the number of training examples kept (None: all); `validation` is "holdout" (the
+    `limit` is the number of training examples used (None: all); `validation` is "holdout" (the
     last 20 % of these) or "test" (the source script's own protocol); `threads` counts the
     TensorFlow threads; `device` is "CPU" or "GPU"; `precision` is Keras's dtype policy;
     `data_sha256` and `activation_sha256` are hashes of pixels with labels, and of a user's
@@ -72,15 +72,6 @@ class RunSpec:
         text = json.dumps({**vars(self), "protocol": PROTOCOL}, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return f"{self.dataset}-{self.model}-{self.activation}-s{self.seed}-{digest}"
-
-
-def check_style(style: object) -> None:
-    """Check the name of the figures' style.
-
-    Raises:
-        RequestError: there is no such style.
-    """
-    one_of("style", style, STYLES)
 
 
 def multiply_adds(model: str, height: int, width: int) -> int:

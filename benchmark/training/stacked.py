@@ -7,27 +7,20 @@ initial weights, and one operation serves all of them. Importing this loads Tens
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from benchmark.activations import ALPHA_DROPOUT, GLOROT, Activation
 from benchmark.models import layers
 from benchmark.models.networks import ACTIVATION, DROPOUT, WEIGHTS, derived_seed
+from benchmark.training.optimizers import keras_optimizer
 from benchmark.training.trainer import batch_order
 
 # As in Keras's BatchNormalization.
 _MOMENTUM, _EPSILON = 0.99, 1e-3
-
-OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
-    "sgd": keras.optimizers.SGD,
-    "momentum": lambda **common: keras.optimizers.SGD(momentum=0.9, **common),
-    "adagrad": keras.optimizers.Adagrad,
-    "rmsprop": keras.optimizers.RMSprop,
-    "adam": keras.optimizers.Adam,
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Steps:
-    """What happened in the steps of an epoch, as they came.
+    """What happened in the steps of an epoch, in their order.
 
     `losses` (steps, n), of the batch before its step; `gradient_norms` and `update_norms`
     (steps, n, layers), Euclidean, of each layer's kernel; gradients before clipping, updates as
@@ -86,7 +79,7 @@ class Networks:
             own. The output layer keeps Glorot.
         gain: initial weights, those of the output included, are multiplied by it; a number or
             one per network.
-        batch_norm: normalise each hidden layer's pre-activations (Ioffe & Szegedy 2015).
+        batch_norm: normalize each hidden layer's pre-activations (Ioffe & Szegedy 2015).
         dropout: rate after each hidden layer, of the kind that the entry asks for.
         dtype: "float32" or, for checks, "float64".
 
@@ -131,75 +124,77 @@ class Networks:
         self.variables = [*self.kernels, *self.biases, *scales, *own]
         # One network's slopes, say, have no axis of networks.
         self.own_variables = own
-        # Networks are many and made anew: TensorFlow takes that for a mistake and says so.
+        # A function is compiled for each set of networks, which TensorFlow would warn about.
         tf.get_logger().setLevel("ERROR")
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
 
     def _drawn(self, seed: int, kind: str, number: int, shape: tuple[int, int]) -> np.ndarray:
         config = {"seed": derived_seed(seed, WEIGHTS, number)}
-        made = keras.initializers.get({"class_name": kind, "config": config})
-        return np.asarray(made(shape), float)
+        initializer = keras.initializers.get({"class_name": kind, "config": config})
+        return np.asarray(initializer(shape), float)
 
     def _norm(self, shape: Sequence[int]) -> list[tf.Variable]:
         """Return γ, β, moving mean and moving variance, (n, 1, units) each."""
         starts = (tf.ones, tf.zeros, tf.zeros, tf.ones)
         return [
-            tf.Variable(start(shape, self.dtype), trainable=place < 2)
-            for place, start in enumerate(starts)
+            tf.Variable(start(shape, self.dtype), trainable=index < 2)
+            for index, start in enumerate(starts)
         ]
 
-    def _activations(self, number: int) -> list[Any]:
+    def _activations(self, number: int) -> list[keras.Layer]:
         """Return the layer's activation as one Keras layer per network; none for a function."""
         if not self.entry.is_layer:
             return []
-        made = [self.entry.make(derived_seed(seed, ACTIVATION, number)) for seed in self.seeds]
-        for layer in made:
+        activations = [
+            self.entry.make(derived_seed(seed, ACTIVATION, number)) for seed in self.seeds
+        ]
+        for layer in activations:
             layer.build((None, self.kernels[number - 1].shape[-1]))
-        return made
+        return activations
 
-    def _dropout(self, number: int, rate: float) -> list[Any]:
+    def _dropout(self, number: int, rate: float) -> list[keras.Layer]:
         """Return one dropout layer per network, seeded as in the comparison; none without a rate.
 
-        Each network then has the same masks in any company.
+        Each network then has the same masks whatever the others are.
         """
         if not rate:
             return []
         kind = layers.AlphaDropout if self.entry.dropout == ALPHA_DROPOUT else layers.Dropout
         return [kind(rate, seed=derived_seed(seed, DROPOUT, number)) for seed in self.seeds]
 
-    def forward(self, x: Any, training: bool = False) -> Pass:
+    def forward(self, x: ArrayLike, training: bool = False) -> Pass:
         """Compute (batch, inputs), or (n, batch, inputs) with examples of each network's own."""
         h = tf.convert_to_tensor(x, self.dtype)
         h = h[None] if h.shape.rank == 2 else h
         pre, post = [], []
-        for place in range(self.depth):
-            z = tf.matmul(h, self.kernels[place]) + self.biases[place]
+        for layer in range(self.depth):
+            z = tf.matmul(h, self.kernels[layer]) + self.biases[layer]
             pre.append(z)
-            h = self._activated(place, self._normalised(place, z, training), training)
-            if training and self._dropouts[place]:
-                each = zip(self._dropouts[place], tf.unstack(h, self.n))
+            h = self._activated(layer, self._normalized(layer, z, training), training)
+            if training and self._dropouts[layer]:
+                each = zip(self._dropouts[layer], tf.unstack(h, self.n))
                 h = tf.stack([dropout(values, training=True) for dropout, values in each])
             post.append(h)
         return Pass(pre, post, tf.matmul(h, self.kernels[-1]) + self.biases[-1])
 
-    def _normalised(self, place: int, z: tf.Tensor, training: bool) -> tf.Tensor:
+    def _normalized(self, layer: int, z: tf.Tensor, training: bool) -> tf.Tensor:
         if not self._norms:
             return z
-        scale, shift, mean, variance = self._norms[place]
+        scale, shift, mean, variance = self._norms[layer]
         if not training:
             return tf.nn.batch_normalization(z, mean, variance, shift, scale, _EPSILON)
         moments = tf.nn.moments(z, axes=[1], keepdims=True)
-        for kept, now in zip((mean, variance), moments):
-            kept.assign(_MOMENTUM * kept + (1 - _MOMENTUM) * tf.stop_gradient(now))
+        for moving, now in zip((mean, variance), moments):
+            moving.assign(_MOMENTUM * moving + (1 - _MOMENTUM) * tf.stop_gradient(now))
         return tf.nn.batch_normalization(z, *moments, shift, scale, _EPSILON)
 
-    def _activated(self, place: int, z: tf.Tensor, training: bool) -> tf.Tensor:
-        if not self._layers[place]:
+    def _activated(self, number: int, z: tf.Tensor, training: bool) -> tf.Tensor:
+        if not self._layers[number]:
             return self.entry.make(z)
-        each = [layer(z[i], training=training) for i, layer in enumerate(self._layers[place])]
+        each = [layer(z[i], training=training) for i, layer in enumerate(self._layers[number])]
         return tf.stack(each)
 
-    def gradients(self, x: Any, y: Any, training: bool = False) -> Gradients:
+    def gradients(self, x: ArrayLike, y: ArrayLike, training: bool = False) -> Gradients:
         """Return the mean cross-entropy of a batch with labels (batch,) or (n, batch), and its
         gradients."""
         with tf.GradientTape() as tape:
@@ -210,11 +205,11 @@ class Networks:
         everything, pre = tape.gradient(
             total, [self.variables, passed.pre], unconnected_gradients="zero"
         )
-        layers_count = len(self.kernels)
-        kernels, biases = everything[:layers_count], everything[layers_count : 2 * layers_count]
+        n_layers = len(self.kernels)
+        kernels, biases = everything[:n_layers], everything[n_layers : 2 * n_layers]
         return Gradients(losses, kernels, biases, pre, everything)
 
-    def _evaluate_batch(self, x: Any, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def _evaluate_batch(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = self.forward(x).logits
         right = tf.argmax(logits, -1) == tf.broadcast_to(y, tf.shape(logits)[:2])
         return _cross_entropy(logits, y), tf.reduce_mean(tf.cast(right, tf.float64), 1)
@@ -225,7 +220,7 @@ class Networks:
         return tuple(part.numpy() for part in self._evaluate(x, y))
 
 
-def _cross_entropy(logits: tf.Tensor, y: Any) -> tf.Tensor:
+def _cross_entropy(logits: tf.Tensor, y: ArrayLike) -> tf.Tensor:
     """Return each network's mean over the batch, (n,)."""
     labels = tf.broadcast_to(tf.cast(y, tf.int64), tf.shape(logits)[:2])
     each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
@@ -245,6 +240,19 @@ def clip_by_norm(gradients: list[tf.Tensor], limit: float) -> list[tf.Tensor]:
     ]
 
 
+def stacked_optimizer(name: str, rates: ArrayLike, variables: list[tf.Variable]) -> keras.Optimizer:
+    """Return an optimizer of these variables whose learning rates broadcast against each of them.
+
+    `rates` is a number, or (n, 1, 1) for variables that have a leading axis of n networks.
+    """
+    # A variable, not a constant: TensorFlow would fold that into other constants, which rounds
+    # differently.
+    learning_rates = tf.Variable(rates, dtype=variables[0].dtype, trainable=False)
+    optimizer = keras_optimizer(name, lambda: learning_rates)
+    optimizer.build(variables)
+    return optimizer
+
+
 class Training:
     """Trains networks on examples, each in the batch order of its seed, as the comparison does.
 
@@ -255,7 +263,7 @@ class Training:
         learning_rate: a number or one per network.
         batch_size: examples per step; an epoch's last batch may be smaller.
         clip: what to do with the list of gradients before the step.
-        watch: keep the norms of gradients and updates; without, `Steps` has zeros there.
+        watch: record the norms of gradients and updates; without, `Steps` has zeros there.
     """
 
     def __init__(
@@ -277,25 +285,18 @@ class Training:
         own = {id(variable) for variable in networks.own_variables}
         shared = [v for v in networks.variables if id(v) not in own]
         # Keras multiplies by the rate: one per network broadcasts along the leading axis.
-        self._parts = [(self._optimizer(optimizer, rates.reshape(-1, 1, 1), shared), shared)]
+        self._parts = [(stacked_optimizer(optimizer, rates.reshape(-1, 1, 1), shared), shared)]
         if own:
             each = len(networks.own_variables) // (networks.n * networks.depth)
             for i, rate in enumerate(rates):
                 mine = [
                     variable
-                    for place, variable in enumerate(networks.own_variables)
-                    if place // each % networks.n == i
+                    for index, variable in enumerate(networks.own_variables)
+                    if index // each % networks.n == i
                 ]
-                self._parts.append((self._optimizer(optimizer, rate, mine), mine))
+                self._parts.append((stacked_optimizer(optimizer, rate, mine), mine))
         signature = tf.TensorSpec((None, networks.n, None), tf.int32)
         self._run = tf.function(self._steps, input_signature=[signature])
-
-    def _optimizer(self, kind: str, rate: Any, variables: list) -> keras.Optimizer:
-        made = OPTIMIZERS[kind](learning_rate=1.0)
-        # Keras's own check wants a scalar; its arithmetic does not.
-        made._learning_rate = keras.Variable(np.asarray(rate), dtype=self.networks.dtype)
-        made.build(variables)
-        return made
 
     def epoch(self) -> Steps:
         """Train for an epoch and return what happened in its steps."""
@@ -316,16 +317,16 @@ class Training:
 
     def _steps(self, batches: tf.Tensor) -> tuple[tf.Tensor, ...]:
         steps, dtype = tf.shape(batches)[0], self.networks.dtype
-        kept = [tf.TensorArray(dtype, steps) for _ in range(3)]
+        arrays = [tf.TensorArray(dtype, steps) for _ in range(3)]
         for step in tf.range(steps):
-            seen = self._step(batches[step])
-            kept = [array.write(step, value) for array, value in zip(kept, seen)]
-        return tuple(array.stack() for array in kept)
+            values = self._step(batches[step])
+            arrays = [array.write(step, value) for array, value in zip(arrays, values)]
+        return tuple(array.stack() for array in arrays)
 
     def _step(self, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
         x, y = tf.gather(self._x, indices), tf.gather(self._y, indices)
-        found = self.networks.gradients(x, y, training=True)
-        gradients = self._clip(found.all) if self._clip else found.all
+        result = self.networks.gradients(x, y, training=True)
+        gradients = self._clip(result.all) if self._clip else result.all
         by_variable = {id(v): g for v, g in zip(self.networks.variables, gradients)}
         kernels = self.networks.kernels
         before = [tf.identity(kernel) for kernel in kernels] if self._watch else []
@@ -334,9 +335,9 @@ class Training:
                 optimizer.apply([by_variable[id(v)] for v in variables], variables)
         nothing = tf.zeros((self.networks.n, len(kernels)), self.networks.dtype)
         if not self._watch:
-            return found.losses, nothing, nothing
+            return result.losses, nothing, nothing
         updates = [kernel - old for kernel, old in zip(kernels, before)]
-        return found.losses, _norms(found.kernels), _norms(updates)
+        return result.losses, _norms(result.kernels), _norms(updates)
 
 
 def _norms(arrays: list[tf.Tensor]) -> tf.Tensor:

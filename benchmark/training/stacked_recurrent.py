@@ -5,16 +5,16 @@ Importing this loads TensorFlow.
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from benchmark.activations import GLOROT, Activation
 from benchmark.activations.kernels import fused
 from benchmark.models.networks import ACTIVATION, WEIGHTS, derived_seed
-from benchmark.training.stacked import clip_by_norm
+from benchmark.training.stacked import clip_by_norm, stacked_optimizer
 
 ORTHOGONAL, IDENTITY = "orthogonal", "identity"
 CLIP_NORM = 1.0  # of each variable's gradient, against explosion
@@ -56,19 +56,22 @@ class RecurrentNetworks:
         self._width = self.units * _GATES.get(cell, entry.pieces)
         self._layers = self._activations()
         self.variables = [tf.Variable(values, dtype="float32") for values in self._start()]
-        self._optimizers = self._made_optimizers([rate for rate, _ in pairs])
+        self._optimizers = self._adam_optimizers([rate for rate, _ in pairs])
         others = [v for layer in self._layers for v in layer.variables]
         others += [v for adam, _ in self._optimizers for v in adam.variables]
         self._others = [(variable, np.asarray(variable)) for variable in others]
-        # Networks are many and made anew: TensorFlow takes that for a mistake and says so.
+        # A function is compiled for each set of networks, which TensorFlow would warn about.
         tf.get_logger().setLevel("ERROR")
         self._gradients = tf.function(self._loss_gradients, jit_compile=self._compiles())
         self._run = tf.function(self._steps, reduce_retracing=True)
 
     def _start(self, recurrent: str = ORTHOGONAL, forget_bias: float = 1.0) -> list[np.ndarray]:
         inputs, units, classes = self._widths
-        shapes = ((GLOROT, (inputs, self._width)), (recurrent, (units, self._width)))
-        shapes += ((GLOROT, (units, classes)),)
+        shapes = (
+            (GLOROT, (inputs, self._width)),
+            (recurrent, (units, self._width)),
+            (GLOROT, (units, classes)),
+        )
         kernel, u, output = (
             np.stack([_drawn(kind, seed, number, shape) for seed in self._seeds])
             for number, (kind, shape) in enumerate(shapes)
@@ -80,7 +83,7 @@ class RecurrentNetworks:
         return [kernel, u, bias, output, np.zeros((self.n, 1, classes)), *inner]
 
     def restart(self, recurrent: str = ORTHOGONAL, forget_bias: float = 1.0) -> None:
-        """Go to initial weights, as if nothing had been learnt; what was compiled is kept.
+        """Go to initial weights, as if nothing had been learned; compiled functions stay.
 
         Args:
             recurrent: "orthogonal", or "identity" for U = 1 (Le, Jaitly & Hinton 2015,
@@ -92,28 +95,25 @@ class RecurrentNetworks:
         for variable, value in self._others:
             variable.assign(value)
 
-    def _activations(self) -> list[Any]:
+    def _activations(self) -> list[keras.Layer]:
         """Return a Keras layer per network where the activation has weights or noise."""
         if self.cell != "simple" or not self.entry.is_layer:
             return []
-        made = [self.entry.make(derived_seed(seed, ACTIVATION, 1)) for seed in self._seeds]
-        for layer in made:
+        activations = [self.entry.make(derived_seed(seed, ACTIVATION, 1)) for seed in self._seeds]
+        for layer in activations:
             layer.build((None, self._width))
-        return made
+        return activations
 
-    def _made_optimizers(self, rates: Sequence[float]) -> list[tuple[keras.Optimizer, list]]:
+    def _adam_optimizers(
+        self, rates: Sequence[float]
+    ) -> list[tuple[keras.Optimizer, list[tf.Variable]]]:
         """Return Adam for the common variables, and one for each network's own."""
         parts = [(np.reshape(rates, (-1, 1, 1)), self.variables)]
-        for rate, layer in zip(rates, self._layers):
-            parts += [(rate, layer.trainable_variables)] if layer.trainable_variables else []
-        made = []
-        for rate, variables in parts:
-            adam = keras.optimizers.Adam(1.0)
-            # Keras's own check wants a scalar; its arithmetic does not.
-            adam._learning_rate = keras.Variable(np.asarray(rate), dtype="float32")
-            adam.build(variables)
-            made.append((adam, variables))
-        return made
+        parts += [
+            (np.asarray(rate), layer.trainable_variables)
+            for rate, layer in zip(rates, self._layers)
+        ]
+        return [(stacked_optimizer("adam", rate, own), own) for rate, own in parts if own]
 
     def _compiles(self) -> bool:
         """Whether XLA can compile the step, which makes it several times as fast."""
@@ -130,7 +130,9 @@ class RecurrentNetworks:
         each = [layer(z[i], training=training) for i, layer in enumerate(self._layers)]
         return tf.cast(tf.stack(each), z.dtype)
 
-    def _step(self, h: Any, c: Any, z: Any, weights: list, training: bool) -> tuple[Any, Any]:
+    def _step(
+        self, h: tf.Tensor, c: tf.Tensor, z: tf.Tensor, weights: list[tf.Tensor], training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the next hidden and cell state; z is x W + b. Only an LSTM has a cell state."""
         inner = tf.matmul(h, weights[1])
         if self.cell == "gru":
@@ -148,14 +150,14 @@ class RecurrentNetworks:
             return tf.sigmoid(read) * tf.tanh(c), c
         return self._activated(z + inner, training), c
 
-    def _begin(self, x: Any, dtype: str) -> tuple[list, tf.Tensor, tf.Tensor]:
+    def _begin(self, x: ArrayLike, dtype: str) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         """Return the weights, x W + b of all steps of time and the zero state."""
         weights = [tf.cast(variable, dtype) for variable in self.variables]
-        x = tf.tile(tf.cast(x, dtype), (1, len(self.rates), 1, 1))
-        state = tf.zeros((self.n, x.shape[2], self.units), dtype)
-        return weights, tf.matmul(x, weights[0]) + weights[2], state
+        inputs = tf.tile(tf.cast(x, dtype), (1, len(self.rates), 1, 1))
+        state = tf.zeros((self.n, inputs.shape[2], self.units), dtype)
+        return weights, tf.matmul(inputs, weights[0]) + weights[2], state
 
-    def logits(self, x: Any, training: bool = False) -> tf.Tensor:
+    def logits(self, x: ArrayLike, training: bool = False) -> tf.Tensor:
         """Return the logits (n, batch, classes) of sequences (time, seeds, batch, inputs)."""
         weights, z, h = self._begin(x, "float32")
         c = h
@@ -163,7 +165,7 @@ class RecurrentNetworks:
             h, c = self._step(h, c, z[t], weights, training)
         return tf.matmul(h, weights[3]) + weights[4]
 
-    def _loss_gradients(self, x: Any, y: Any) -> list[list[tf.Tensor]]:
+    def _loss_gradients(self, x: tf.Tensor, y: tf.Tensor) -> list[list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             labels = tf.tile(y, (len(self.rates), 1))
             each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.logits(x, True))
@@ -171,7 +173,7 @@ class RecurrentNetworks:
             total = tf.reduce_sum(tf.reduce_mean(each, axis=1))
         return tape.gradient(total, [variables for _, variables in self._optimizers])
 
-    def _steps(self, x: Any, y: Any) -> None:
+    def _steps(self, x: tf.Tensor, y: tf.Tensor) -> None:
         for step in tf.range(tf.shape(x)[0]):
             common, *own = self._gradients(x[step], y[step])
             parts = [clip_by_norm(common, CLIP_NORM)]
@@ -225,5 +227,5 @@ def _drawn(kind: str, seed: int, number: int, shape: tuple[int, int]) -> np.ndar
     if kind == IDENTITY:
         return np.eye(*shape)
     config = {"seed": derived_seed(seed, WEIGHTS, number)}
-    made = keras.initializers.get({"class_name": kind, "config": config})
-    return np.asarray(made(shape), float)
+    initializer = keras.initializers.get({"class_name": kind, "config": config})
+    return np.asarray(initializer(shape), float)

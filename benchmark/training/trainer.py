@@ -1,17 +1,19 @@
-"""One run, from `RunSpec` to history. Importing this loads TensorFlow."""
+"""A model with its optimizer and compiled steps. Importing this loads TensorFlow."""
 
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from benchmark.data.loading import Split
-from benchmark.training.optimizers import make_optimizer
-from benchmark.training.spec import RunSpec
+from benchmark.training.optimizers import keras_optimizer
+from benchmark.training.spec import CLIP_VALUE, RunSpec
+
+Layers: TypeAlias = list[keras.Layer]
 
 # Steps in one compiled call: few enough for a lively display, many enough to hide Python.
 CHUNK = 16
@@ -24,7 +26,7 @@ MOST_PARTS = 16
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that this model cannot go on from, of another version of Keras for instance."""
+    """A checkpoint that does not fit this model, of another version of Keras for instance."""
 
 
 def batch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
@@ -33,6 +35,20 @@ def batch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     A function of seed and epoch alone, so that runs pair up and resume.
     """
     return np.random.default_rng([seed, epoch]).permutation(examples).astype(np.int32)
+
+
+def make_optimizer(spec: RunSpec) -> keras.Optimizer:
+    """Return the run's optimizer, gradients clipped by value at 0.5 as in the article.
+
+    In mixed float16 it scales the loss, and skips steps whose gradients overflow.
+    """
+    # A fixed name: for each new one that Keras gives, TensorFlow would keep a kernel per variable.
+    optimizer = keras_optimizer(
+        spec.optimizer, spec.learning_rate, clipvalue=CLIP_VALUE, name=spec.optimizer
+    )
+    if spec.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
+    return optimizer
 
 
 class Trainer:
@@ -47,7 +63,7 @@ class Trainer:
         self.spec, self.model, self._data = spec, model, data
         self.optimizer = make_optimizer(spec)
         self.optimizer.build(model.trainable_variables)
-        # Each of them starts as a constant.
+        # Each variable of an optimizer starts with one value everywhere.
         self._optimizer_start = [np.ravel(value)[0] for value in self.optimizer.variables]
         self._loss = keras.losses.get(spec.loss)
         self._x, self._y = _on_device(data)
@@ -57,13 +73,15 @@ class Trainer:
         self._train_by_size: dict[int, Callable] = {}
         self._evaluate = self._compiled(self._evaluate_batch)
 
-    def _compiled(self, function: Callable, *signature: Any) -> Callable:
+    def _compiled(self, function: Callable, *signature: tf.TensorSpec) -> Callable:
         # XLA pays on a GPU; its convolutions on a CPU are several times slower than oneDNN's.
         return tf.function(
             function, jit_compile=self.spec.device == "GPU", input_signature=signature or None
         )
 
-    def _scores(self, labels: Any, probabilities: Any) -> tuple[Any, Any, Any]:
+    def _scores(
+        self, labels: tf.Tensor, probabilities: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return loss (batch,), right or not (batch,) and binary accuracy (batch,), float64."""
         one_hot = tf.one_hot(tf.cast(labels, tf.int32), self._data.classes)
         loss = self._loss(one_hot, probabilities)
@@ -71,10 +89,10 @@ class Trainer:
         binary = tf.reduce_mean(tf.cast((probabilities > 0.5) == (one_hot > 0.5), tf.float64), -1)
         return loss, tf.cast(right, tf.float64), binary
 
-    def _pixels(self, images: Any) -> Any:
+    def _pixels(self, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(images, tf.float32) / self._data.scale
 
-    def _step(self, indices: Any) -> Any:
+    def _step(self, indices: tf.Tensor) -> tf.Tensor:
         """Train on the images (batch,) and return the sums of loss, accuracies and the count."""
         labels = tf.gather(self._y, indices)
         features, gradients_of = self._features(self._pixels(tf.gather(self._x, indices)))
@@ -82,7 +100,7 @@ class Trainer:
             tape.watch(features)
             probabilities = _through(self._tail, features, training=True)
             loss, right, binary = self._scores(labels, probabilities)
-            # Scaled in float16 only, where small gradients would vanish; `apply` undoes it.
+            # Scaled in float16 only, where small gradients would vanish; `apply` scales back.
             scaled = self.optimizer.scale_loss(tf.reduce_mean(loss))
         tail = _weights(self._tail)
         upstream, *gradients = tape.gradient(scaled, [features, *tail])
@@ -90,13 +108,16 @@ class Trainer:
         self.optimizer.apply([*gradients_of(upstream), *gradients], weights)
         return _sums(loss, right, binary)
 
-    def _features(self, pixels: Any) -> tuple[Any, Callable[[Any], list]]:
-        """Return what the convolutional part makes of the images, and a function from its gradient
-        to those of the part's weights.
+    def _features(
+        self, pixels: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:
+        """Return the convolutional part's output, and a function from the gradient of that to the
+        gradients of the part's weights.
 
         The order is forced: each part runs to its end before the next begins.
         """
-        weights, done = _weights(self._head), []
+        weights = _weights(self._head)
+        done: list[tuple[tf.GradientTape, tf.Tensor]] = []
         for part in _parts(pixels, self._part):
             with tf.control_dependencies([features for _, features in done[-1:]]):
                 part = tf.identity(part)
@@ -104,10 +125,10 @@ class Trainer:
                 done.append((tape, _through(self._head, part, training=True)))
         features = tf.concat([features for _, features in done], 0)
 
-        def gradients_of(upstream: Any) -> list:
-            total = None
+        def gradients_of(upstream: tf.Tensor) -> list[tf.Tensor]:
+            total: list[tf.Tensor] = []
             for (tape, features), part in zip(done, _parts(upstream, self._part)):
-                with tf.control_dependencies(total or []):
+                with tf.control_dependencies(total):
                     part = tf.identity(part)
                 gradients = tape.gradient(features, weights, part)
                 total = [a + b for a, b in zip(total, gradients)] if total else gradients
@@ -115,7 +136,7 @@ class Trainer:
 
         return features, gradients_of
 
-    def _train_steps(self, batches: Any) -> Any:
+    def _train_steps(self, batches: tf.Tensor) -> tf.Tensor:
         """Train on batches of indices, shape (steps, batch), and return the sums (4,)."""
         total = tf.zeros(4, tf.float64)
         for indices in batches:
@@ -123,14 +144,14 @@ class Trainer:
         return total
 
     def _train(self, batches: np.ndarray) -> np.ndarray:
-        """Do as `_train_steps` does, compiled once for each size of batch."""
+        """Run `_train_steps`, compiled once for each size of batch."""
         size = batches.shape[1]
         if size not in self._train_by_size:
             signature = tf.TensorSpec((None, size), tf.int32)
             self._train_by_size[size] = self._compiled(self._train_steps, signature)
         return self._train_by_size[size](tf.constant(batches)).numpy()
 
-    def _evaluate_batch(self, images: Any, labels: Any) -> tuple[Any, ...]:
+    def _evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return for each image the scores (3, batch), the class and its probability."""
         probabilities = self.model(self._pixels(images), training=False)
         loss, right, binary = self._scores(labels, probabilities)
@@ -166,7 +187,7 @@ class Trainer:
         )
         return np.append(scores.sum(1), len(images)), classes, tops
 
-    def _variables(self) -> list[Any]:
+    def _variables(self) -> list[keras.Variable]:
         # A layer's `variables`, unlike its `weights`, hold its seed generator's state.
         return [*self.model.variables, *self.optimizer.variables]
 
@@ -201,42 +222,43 @@ class Trainer:
             variable.assign(array)
 
 
-def _divided(layers: list) -> tuple[list, list]:
+def _divided(layers: Layers) -> tuple[Layers, Layers]:
     """Return the layers that see each image alone and have no state, and those from there on."""
-    for place, layer in enumerate(layers):
+    for index, layer in enumerate(layers):
         # A state is of noise, or of statistics over the batch.
         if isinstance(layer, keras.layers.Flatten) or layer.non_trainable_variables:
-            return layers[:place], layers[place:]
+            return layers[:index], layers[index:]
     return [], layers
 
 
-def _part_size(head: list) -> int:
+def _part_size(head: Layers) -> int:
     """Return the number of images in a part."""
     values = max((math.prod(layer.output.shape[1:]) for layer in head), default=1)
     return max(1, PART_BYTES // (4 * values))
 
 
-def _parts(batch: Any, size: int) -> list:
+def _parts(batch: tf.Tensor, size: int) -> list[tf.Tensor]:
     whole, rest = divmod(batch.shape[0], size)
-    return tf.split(batch, [size] * whole + [rest] * bool(rest))
+    sizes = [size] * whole
+    return tf.split(batch, [*sizes, rest] if rest else sizes)
 
 
-def _through(layers: list, values: Any, training: bool) -> Any:
+def _through(layers: Layers, values: tf.Tensor, training: bool) -> tf.Tensor:
     for layer in layers:
         values = layer(values, training=training)
     return values
 
 
-def _weights(layers: list) -> list:
+def _weights(layers: Layers) -> list[keras.Variable]:
     return [weight for layer in layers for weight in layer.trainable_variables]
 
 
 @functools.lru_cache(maxsize=1)
-def _on_device(data: Split) -> tuple[Any, Any]:
+def _on_device(data: Split) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the training images and labels as tensors, the same ones for every run on them."""
     return tf.constant(data.x_train), tf.constant(data.y_train)
 
 
-def _sums(loss: Any, right: Any, binary: Any) -> Any:
+def _sums(loss: tf.Tensor, right: tf.Tensor, binary: tf.Tensor) -> tf.Tensor:
     columns = [tf.cast(loss, tf.float64), right, binary, tf.ones_like(right)]
     return tf.reduce_sum(tf.stack(columns), axis=1)

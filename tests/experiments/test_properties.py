@@ -8,8 +8,9 @@ from scipy import integrate
 from scipy.stats import norm
 
 from benchmark import register_activation
-from benchmark.activations import SELU_ALPHA, SELU_SCALE, Activation, resolve
-from benchmark.analysis.curve import HARD, NO, SOFT, Curve
+from benchmark.activations import Activation, resolve
+from benchmark.activations.catalogue import SELU_ALPHA, SELU_SCALE
+from benchmark.analysis.curve import HARD, NO, SOFT, ActivationCurve
 from benchmark.analysis.moments import MomentMap
 from benchmark.experiments.base import Setting
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
@@ -147,13 +148,13 @@ def test_the_same_through_a_plugin(rows, tmp_path):
 
 
 def curve(function):
-    return Curve(Activation(name="made", make=function))
+    return ActivationCurve(Activation(name="made", make=function))
 
 
 def test_saturation_by_underflow_or_rounding_is_soft():
     for name in ("sigmoid", "tanh", "gelu", "gelu_exact", "mish", "softplus", "elu"):
-        assert Curve(resolve(name)).left.saturation == SOFT
-    assert Curve(resolve("softplus")).right.saturation == NO
+        assert ActivationCurve(resolve(name)).left.saturation == SOFT
+    assert ActivationCurve(resolve("softplus")).right.saturation == NO
 
 
 def test_hard_saturation_with_and_without_a_kink():
@@ -187,9 +188,10 @@ def test_tails_of_powers_and_waves():
 
 def test_jumps_and_infinite_slopes():
     shrink = curve(lambda x: tf.where(tf.abs(x) > 0.5, x, 0.0 * x))
-    assert [(gap.at, round(gap.size, 9)) for gap in shrink.gaps] == [(-0.5, 0.5), (0.5, 0.5)]
+    jumps = [(jump.at, round(jump.size, 9)) for jump in shrink.discontinuities]
+    assert jumps == [(-0.5, 0.5), (0.5, 0.5)]
     root = curve(lambda x: tf.sign(x) * tf.abs(x) ** (1 / 3))
-    assert root.gaps == []
+    assert root.discontinuities == []
     assert [(kink.at, kink.size) for kink in root.kinks] == [(0.0, math.inf)]
     assert root.slope_extreme(1).value == math.inf
     # The derivative that TensorFlow takes at 0 exactly is not that of either side.

@@ -858,7 +858,7 @@ def test_activations_without_a_look_are_gray():
 def test_wrong_requests_are_refused():
     runs, table = runs_frame(), comparisons_frame(runs_frame())
     summary = summary_frame(runs)
-    with pytest.raises(ValueError, match="unknown style 'blue'; one of: light, dark"):
+    with pytest.raises(ValueError, match="unknown style 'blue': choose from light, dark"):
         final(runs, style="blue")
     with pytest.raises(ValueError, match="no rows"):
         final_figure(runs, summary[:0], LINE_STYLES)

@@ -80,7 +80,7 @@ def epochs(run, accuracies, seconds=1.0, losses=None):
 
 
 def test_summary(runs):
-    summary = summary_stats.summarise(runs)
+    summary = summary_stats.summarize(runs)
     assert summary["activation"].tolist() == ["elu", "relu", "elu"]
     assert summary["learning_rate"].tolist() == [0.001, 0.001, 0.01]
     counts = summary[["n_completed", "n_diverged", "n_failed"]].to_numpy().tolist()
@@ -99,7 +99,7 @@ def test_summary(runs):
 
 
 def test_columns_of_the_summary(runs, history):
-    columns = list(summary_stats.summarise(runs, history))
+    columns = list(summary_stats.summarize(runs, history))
     assert columns[:3] == ["dataset", "model", "activation"]
     assert columns[3:13] == summary_stats.SETTINGS[2:]
     assert columns[13:18] == [
@@ -114,18 +114,18 @@ def test_columns_of_the_summary(runs, history):
 
 
 def test_scores_of_the_curve(history, runs):
-    relu = summary_stats.summarise(runs, history).iloc[1]
+    relu = summary_stats.summarize(runs, history).iloc[1]
     # Of the two complete runs.
     assert relu["best_val_accuracy_mean"] == pytest.approx(np.mean([0.5, 0.3]))
     assert relu["best_val_loss_mean"] == pytest.approx(np.mean([0.9, 1.9]))
     assert relu["val_accuracy_auc_mean"] == pytest.approx(np.mean([0.45, 0.25]))
-    without = summary_stats.summarise(runs)
+    without = summary_stats.summarize(runs)
     assert without["val_accuracy_auc_mean"].isna().all()
 
 
 def test_infinite_scores_have_no_spread(runs):
     runs.loc[0, "test_loss"] = np.inf
-    relu = summary_stats.summarise(runs).iloc[1]
+    relu = summary_stats.summarize(runs).iloc[1]
     assert relu["test_loss_mean"] == np.inf
     assert np.isnan(relu["test_loss_std"])
 
@@ -135,7 +135,7 @@ def test_two_outcomes_have_no_interval():
     scores = [0.9, 0.92, 0.15, 0.1]
     learned = [{"activation": "selu", "test_accuracy": each} for each in scores[:2]]
     table = made(*({"test_accuracy": each} for each in scores), *learned)
-    relu, selu = summary_stats.summarise(table).to_dict("records")
+    relu, selu = summary_stats.summarize(table).to_dict("records")
     assert relu["n_not_learned"] == 2
     assert relu["note"] == "2 of 4 runs did not learn: two outcomes, no interval of a mean"
     assert relu["test_accuracy_std"] == pytest.approx(np.std(scores, ddof=1))
@@ -148,15 +148,15 @@ def test_two_outcomes_have_no_interval():
 
 
 def test_where_no_run_learned_there_is_one_outcome():
-    row = summary_stats.summarise(made({"test_accuracy": 0.1}, {"test_accuracy": 0.11})).iloc[0]
+    row = summary_stats.summarize(made({"test_accuracy": 0.1}, {"test_accuracy": 0.11})).iloc[0]
     assert row["note"] == "2 of 2 runs did not learn"
     assert not np.isnan(row["test_accuracy_ci_low"])
 
 
 def test_learning_that_cannot_be_told(runs):
-    summary = summary_stats.summarise(runs)
+    summary = summary_stats.summarize(runs)
     assert summary["n_not_learned"].isna().all()
-    failed = summary_stats.summarise(runs.assign(status="failed", test_accuracy=np.nan))
+    failed = summary_stats.summarize(runs.assign(status="failed", test_accuracy=np.nan))
     assert failed["n_not_learned"].tolist() == [0, 0, 0]
     assert failed["note"].tolist() == [
         *("2 of 2 runs failed", "3 of 3 runs failed", "1 of 1 runs failed")
@@ -165,7 +165,7 @@ def test_learning_that_cannot_be_told(runs):
 
 def test_notes(runs):
     runs.loc[1, "status"] = "unfinished"
-    notes = summary_stats.summarise(runs)["note"].tolist()
+    notes = summary_stats.summarize(runs)["note"].tolist()
     assert notes == [
         "1 of 2 runs failed; one complete run: no interval",
         "1 of 3 runs diverged; 1 of 3 runs unfinished; one complete run: no interval",
@@ -174,7 +174,7 @@ def test_notes(runs):
 
 
 def test_sampling_error():
-    row = summary_stats.summarise(made({"test_accuracy": 0.8}, {"test_accuracy": 1.0})).iloc[0]
+    row = summary_stats.summarize(made({"test_accuracy": 0.8}, {"test_accuracy": 1.0})).iloc[0]
     assert row["test_sampling_error"] == pytest.approx(np.sqrt(0.9 * 0.1 / 360))
 
 
@@ -216,11 +216,13 @@ def random_tables(draw):
         rest = {"batch_size": 128, "epochs_asked": 3, "initializer": "article"}
         status = str(draw.choice(["complete", "diverged"]))
         more = {"validation": "holdout", "precision": "float32", "status": status}
-        last = dict(zip(summary_stats.SCORES, draw.random(4)))
+        last = dict(zip(summary_stats.FINAL_SCORES, draw.random(4)))
         runs.append({**run, **rest, "limit": limit, **more, **last})
         for epoch in range(1, int(draw.integers(1, 5))):
-            values = draw.choice([*draw.random(6), np.nan, np.inf], len(summary_stats.METRICS))
-            values = dict(zip(summary_stats.METRICS, values))
+            values = draw.choice(
+                [*draw.random(6), np.nan, np.inf], len(summary_stats.EPOCH_METRICS)
+            )
+            values = dict(zip(summary_stats.EPOCH_METRICS, values))
             history.append({**run, "epoch": epoch, **values, "seconds": draw.random()})
     return pd.DataFrame(history), pd.DataFrame(runs)
 
@@ -238,7 +240,7 @@ def test_curves_agree_with_numpy_group_by_group(seed):
     assert list(found) == sorted(groups)
     for (_, row), (_, rows) in zip(curves.iterrows(), sorted(groups.items())):
         assert row["n_seeds"] == len({each["seed"] for each in rows})
-        for metric in summary_stats.METRICS:
+        for metric in summary_stats.EPOCH_METRICS:
             values = np.array([each[metric] for each in rows])
             with np.errstate(invalid="ignore"):
                 # No deviation, of one seed or with infinite values, is no band.
@@ -376,7 +378,7 @@ def test_final_runs():
         ["tuned", "elu", 0.01, "r014"],
         ["tuned", "relu", 0.001, "r012"],
     ]
-    summary = summary_stats.summarise(runs)
+    summary = summary_stats.summarize(runs)
     assert summary["n_completed"].tolist() == [1] * 5, "tuning runs are in no summary"
     history = pd.concat([epochs("r012", [0.5]), epochs("r014", [0.7]), epochs("r000", [0.1])])
     curves = summary_stats.curves(history, runs)
@@ -403,7 +405,7 @@ def test_order_of_rows_does_not_matter(seed):
     tried = runs.assign(purpose="tuning", run=runs["run"] + "t", seed=runs["seed"] + 100)
     runs = pd.concat([runs.assign(purpose="comparison"), tried])
     tables = [
-        lambda h, r: summary_stats.summarise(r, h),
+        lambda h, r: summary_stats.summarize(r, h),
         summary_stats.curves,
         summary_stats.time_to_accuracy,
         lambda h, r: summary_stats.tuning(r),
@@ -422,15 +424,15 @@ def test_tables_of_nothing(history, runs):
     header = RUNS.split("\n")[0] + "\n"
     nothing = pd.read_csv(io.StringIO(header))
     no_epochs = pd.read_csv(io.StringIO(HISTORY.split("\n")[0] + "\n"))
-    for table in (summary_stats.summarise, summary_stats.tuning, summary_stats.final_runs):
+    for table in (summary_stats.summarize, summary_stats.tuning, summary_stats.final_runs):
         assert table(nothing).empty
     for table in (summary_stats.curves, summary_stats.time_to_accuracy):
         assert table(no_epochs, nothing).empty
         assert list(table(no_epochs, nothing)) == list(table(history, runs))
     assert summary_stats.curves(no_epochs, runs).empty
     assert summary_stats.time_to_accuracy(no_epochs, runs)["n_reached"].sum() == 0
-    summary = summary_stats.summarise(runs, no_epochs)
-    assert_frame_equal(summary, summary_stats.summarise(runs))
+    summary = summary_stats.summarize(runs, no_epochs)
+    assert_frame_equal(summary, summary_stats.summarize(runs))
     one = runs.iloc[[0]]
-    assert summary_stats.summarise(one, history)["n_completed"].tolist() == [1]
+    assert summary_stats.summarize(one, history)["n_completed"].tolist() == [1]
     assert summary_stats.curves(history, one)["epoch"].tolist() == [1, 2]

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.activations import Activation, resolve
+from benchmark.activations.gradients import value_and_gradient
 from benchmark.experiments.base import Experiment, Setting
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
 from benchmark.formatting import counted, listing, number
@@ -79,13 +80,10 @@ def value_and_slope(entry: Activation, z: float) -> tuple[float, float]:
 
     from benchmark.training.setup import keras_defaults
 
-    with keras_defaults("float64"), tf.GradientTape() as tape:
+    with keras_defaults("float64"):
         x = tf.fill((1, entry.pieces), tf.constant(z, tf.float64))
-        tape.watch(x)
-        value = entry.function(x)
-    slope = tape.gradient(value, x)
-    # Without a path from input to output there is no gradient.
-    return float(value[0, 0]), 0.0 if slope is None else float(tf.reduce_sum(slope))
+        value, slope = value_and_gradient(entry.function, x, unconnected="zero")
+    return float(value[0, 0]), float(tf.reduce_sum(slope))
 
 
 def vanishing(entry: Activation) -> Iterator[Row]:
