@@ -14,12 +14,13 @@ from benchmark.execution.progress import say
 from benchmark.execution.task import Settings
 from benchmark.execution.training_run import TrainingRun
 from benchmark.formatting import counted, listing
+from benchmark.models.networks import NETWORKS
 from benchmark.results import provenance
 from benchmark.results.folder import Store
 from benchmark.results.schema import spec_columns
 from benchmark.stats import summary
 from benchmark.training.request import GRID, Request, expand, expand_tuned, expand_tuning
-from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec, multiply_adds
+from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -222,7 +223,7 @@ def _guess(comparison: Comparison) -> Callable[[RunSpec], float]:
 
     def seconds(spec: RunSpec) -> float:
         # Forward and backward, at a rate that a CPU core of today reaches.
-        work = 3 * multiply_adds(spec.model, height, width) * spec.batch_size
+        work = 3 * NETWORKS[spec.model].multiply_adds(height, width) * spec.batch_size
         step = 0.002 + work / (2e12 if spec.device == "GPU" else 5e10)
         return spec.epochs * -(-examples[spec.validation, spec.limit] // spec.batch_size) * step
 

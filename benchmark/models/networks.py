@@ -1,25 +1,28 @@
 """The networks: an activation goes in, a Keras model comes out; no activation is named here.
 
-Importing this loads Keras.
+To add a network, write a function that builds it and add it to `NETWORKS`. Keras is imported when
+one is built.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
-
-import keras
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from benchmark.activations import ALPHA_DROPOUT, GLOROT, Activation
-from benchmark.models import layers
+
+if TYPE_CHECKING:
+    import keras
 
 # A layer in a stack, or None where it is left out.
-Layers: TypeAlias = list[keras.Layer | None]
+Layers: TypeAlias = "list[keras.Layer | None]"
 # Kinds of draws: a layer's seed derives from them and the run's seed, so that no two coincide.
 WEIGHTS, DROPOUT, ACTIVATION = 1, 2, 3
 
 
 def derived_seed(seed: int, kind: int, number: int) -> int:
     """Return the seed of the weights, the dropout or the activation of a run's layer `number`."""
+    import numpy as np
+
     return int(np.random.SeedSequence([seed, kind, number]).generate_state(1)[0] >> 1)
 
 
@@ -42,15 +45,17 @@ class _Parts:
     def _seed_of(self, kind: int, number: int) -> int:
         return derived_seed(self._seed, kind, number)
 
-    def initializer(self, number: int, kind: str | None = None) -> keras.Initializer:
+    def initializer(self, number: int, kind: str | None = None) -> "keras.Initializer":
+        import keras
+
         config = {"seed": self._seed_of(WEIGHTS, number)}
         return keras.initializers.get({"class_name": kind or self._kind, "config": config})
 
     def hidden(
-        self, number: int, kind: Callable[..., keras.Layer], units: int, **options: Any
+        self, number: int, kind: "Callable[..., keras.Layer]", units: int, **options: Any
     ) -> Layers:
         """Return a layer of `units` outputs and its activation."""
-        name = f"{'conv' if kind is layers.Conv2D else 'dense'}_{number}"
+        name = f"{'conv' if kind.__name__ == 'Conv2D' else 'dense'}_{number}"
         return [
             kind(
                 units * self._entry.pieces,
@@ -61,12 +66,16 @@ class _Parts:
             self._entry.layer(self._seed_of(ACTIVATION, number), name=f"{name}_activation"),
         ]
 
-    def dropout(self, number: int, rate: float) -> keras.Layer:
+    def dropout(self, number: int, rate: float) -> "keras.Layer":
+        from benchmark.models import layers
+
         alpha = self._entry.dropout == ALPHA_DROPOUT
         kind = layers.AlphaDropout if alpha else layers.Dropout
         return kind(rate, seed=self._seed_of(DROPOUT, number), name=f"dropout_{number}")
 
-    def output(self, number: int, classes: int) -> keras.Layer:
+    def output(self, number: int, classes: int) -> "keras.Layer":
+        import keras
+
         # The activation does not follow the softmax layer: Glorot, whatever the other layers have.
         return keras.layers.Dense(
             classes,
@@ -85,17 +94,20 @@ def build_cnn(
     seed: int = 0,
     initializer: str = "article",
     dropout: bool = True,
-) -> keras.Sequential:
+) -> "keras.Sequential":
     """Return the article's network: (batch, *input_shape) to (batch, classes) probabilities.
 
     Conv 3×3×32, conv 3×3×64, max-pooling 2, dropout 0.25, dense 128, dropout 0.5, softmax.
     `dropout=False` leaves the dropout layers out.
     """
+    import keras
+
+    from benchmark.models.layers import Conv2D
+
     parts = _Parts(entry, seed, initializer)
-    conv = layers.Conv2D
     stack = [
-        *parts.hidden(1, conv, 32, kernel_size=3),
-        *parts.hidden(2, conv, 64, kernel_size=3),
+        *parts.hidden(1, Conv2D, 32, kernel_size=3),
+        *parts.hidden(2, Conv2D, 64, kernel_size=3),
         keras.layers.MaxPooling2D(2, name="pool"),
         parts.dropout(1, 0.25) if dropout else None,
         keras.layers.Flatten(name="flatten"),
@@ -113,22 +125,64 @@ def build_mlp(
     seed: int = 0,
     initializer: str = "article",
     dropout: bool = True,
-) -> keras.Sequential:
+) -> "keras.Sequential":
     """Return three dense layers of 128 and a softmax: (batch, *input_shape) to (batch, classes).
 
     Dropout 0.25 after the first two and 0.5 after the third; `dropout=False` leaves it out.
     """
+    import keras
+
     parts = _Parts(entry, seed, initializer)
-    stack = [keras.layers.Flatten(name="flatten")]
+    stack: Layers = [keras.layers.Flatten(name="flatten")]
     for number, rate in ((1, 0.25), (2, 0.25), (3, 0.5)):
         stack += parts.hidden(number, keras.layers.Dense, 128)
         stack += [parts.dropout(number, rate) if dropout else None]
     return _model("mlp", input_shape, [*stack, parts.output(4, classes)])
 
 
-def _model(name: str, input_shape: tuple[int, ...], stack: Layers) -> keras.Sequential:
+def _model(name: str, input_shape: tuple[int, ...], stack: Layers) -> "keras.Sequential":
+    import keras
+
     present = [layer for layer in stack if layer is not None]
     return keras.Sequential([keras.Input(input_shape), *present], name=name)
 
 
-BUILDERS = {"cnn": build_cnn, "mlp": build_mlp}
+@dataclass(frozen=True)
+class Network:
+    """One network.
+
+    Attributes:
+        build: returns the Keras model for an activation, an image shape, a number of classes, a
+            seed, and how weights are initialized; see `build_cnn`.
+        multiply_adds: those of one image, forward, by its height and width.
+        description: its layers in words, for the report.
+    """
+
+    build: "Callable[..., keras.Sequential]"
+    multiply_adds: Callable[[int, int], int]
+    description: str
+
+
+def _cnn_multiply_adds(height: int, width: int) -> int:
+    first, second = (height - 2) * (width - 2), (height - 4) * (width - 4)
+    pooled = ((height - 4) // 2) * ((width - 4) // 2) * 64
+    return first * 9 * 32 + second * 9 * 32 * 64 + pooled * 128
+
+
+def _mlp_multiply_adds(height: int, width: int) -> int:
+    return height * width * 128 + 2 * 128 * 128
+
+
+NETWORKS = {
+    "cnn": Network(
+        build_cnn,
+        _cnn_multiply_adds,
+        "two convolutions (3×3, 32 and 64 channels), max-pooling, a dense layer of 128 and the"
+        " softmax, with dropout of 0.25 and 0.5; the article's",
+    ),
+    "mlp": Network(
+        build_mlp,
+        _mlp_multiply_adds,
+        "three dense layers of 128 and the softmax, with dropout of 0.25, 0.25 and 0.5",
+    ),
+}

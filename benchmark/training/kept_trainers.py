@@ -16,7 +16,7 @@ from benchmark.activations import Activation
 from benchmark.activations.kernels import fused
 from benchmark.activations.types import Elementwise
 from benchmark.data.loading import Split
-from benchmark.models.networks import BUILDERS
+from benchmark.models.networks import NETWORKS
 from benchmark.training.spec import RunSpec
 from benchmark.training.trainer import Trainer
 
@@ -49,7 +49,8 @@ def trainer_for(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
         form = _uncompiled if kept or spec.device == "GPU" else compiled
         activation = form(entry, spec.precision)
         shape = data.x_train.shape[1:]
-        model = BUILDERS[spec.model](activation, shape, data.classes, spec.seed, spec.initializer)
+        build = NETWORKS[spec.model].build
+        model = build(activation, shape, data.classes, spec.seed, spec.initializer)
         if kept:
             kept.trainer.restart(spec, model)
             del model

@@ -5,10 +5,11 @@ import json
 from dataclasses import dataclass
 
 from benchmark.errors import one_of
+from benchmark.models.networks import NETWORKS
 from benchmark.training.optimizers import OPTIMIZERS
 from benchmark.training.options import positive_number, whole_number
 
-MODELS = ("cnn", "mlp")
+MODELS = tuple(NETWORKS)
 LOSSES = ("categorical_crossentropy", "binary_crossentropy", "mean_squared_error")
 INITIALIZERS = ("article", "shared", "recommended")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -72,12 +73,3 @@ class RunSpec:
         text = json.dumps({**vars(self), "protocol": PROTOCOL}, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return f"{self.dataset}-{self.model}-{self.activation}-s{self.seed}-{digest}"
-
-
-def multiply_adds(model: str, height: int, width: int) -> int:
-    """Return the multiply-adds of one image of that size through the network, forward."""
-    if model == "mlp":
-        return height * width * 128 + 2 * 128 * 128
-    first, second = (height - 2) * (width - 2), (height - 4) * (width - 4)
-    pooled = ((height - 4) // 2) * ((width - 4) // 2) * 64
-    return first * 9 * 32 + second * 9 * 32 * 64 + pooled * 128

@@ -1,5 +1,6 @@
 """What is compiled for a GPU, run on a processor: the same code on another device."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from benchmark.activations import resolve
 from benchmark.data import loading
-from benchmark.models.networks import build_cnn
+from benchmark.models.networks import NETWORKS, build_cnn
 from benchmark.training import kept_trainers
 from benchmark.training import trainer as trainer_training
 from benchmark.training.loop import Checkpoint, train
@@ -39,11 +40,11 @@ def spec(activation="relu", **settings):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["relu", "gelu", "prelu"])
 def test_whole_steps_compiled_as_one_program_agree_with_the_processor(few, name, monkeypatch):
-    built = trainer_training.BUILDERS["cnn"]
+    network = NETWORKS["cnn"]
     monkeypatch.setattr(kept_trainers, "_kept", {})
     # Compiled noise is drawn otherwise: without dropout the numbers are comparable.
-    without = lambda *arguments: built(*arguments, dropout=False)  # noqa: E731
-    monkeypatch.setitem(trainer_training.BUILDERS, "cnn", without)
+    without = functools.partial(network.build, dropout=False)
+    monkeypatch.setitem(NETWORKS, "cnn", replace(network, build=without))
     ours = train(spec(name), resolve(name), few)
     plain = train(spec(name, device="CPU"), resolve(name), few)
     for a, b in zip(ours.rows, plain.rows, strict=True):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.activations import names, resolve
 from benchmark.data import loading
-from benchmark.models.networks import BUILDERS, build_cnn, build_mlp
+from benchmark.models.networks import NETWORKS, build_cnn, build_mlp
 from benchmark.training import kept_trainers
 from benchmark.training import trainer as trainer_training
 from benchmark.training.kept_trainers import compiled
@@ -278,10 +278,10 @@ def test_selu_brings_its_company():
     assert type(advised.get_layer("conv_1").kernel_initializer).__name__ == "HeNormal"
 
 
-@pytest.mark.parametrize("model", list(BUILDERS))
+@pytest.mark.parametrize("model", list(NETWORKS))
 @pytest.mark.parametrize("name", names())
 def test_every_activation_builds(name, model):
-    built = BUILDERS[model](resolve(name), (8, 8, 1), seed=1)
+    built = NETWORKS[model].build(resolve(name), (8, 8, 1), seed=1)
     out = built(np.zeros((2, 8, 8, 1), np.float32)).numpy()
     assert out.shape == (2, 10)
     np.testing.assert_allclose(out.sum(1), 1, rtol=1e-6)
