@@ -118,8 +118,11 @@ def compare(
         KeyboardInterrupt: as ever; what is recorded stays, the same call goes on from there.
     """
     from benchmark.report import build
+    from benchmark.results import request_file
     from benchmark.results.tensorboard import check, write
 
+    given = {"activations": activations, "dataset": dataset, "seeds": seeds, "epochs": epochs}
+    given |= {"data_dir": data_dir, "baseline": baseline, **settings}
     wanted = _request(activations, seeds, epochs, settings)
     if jobs is not None:
         jobs = whole_number("jobs", jobs, most=1024)
@@ -138,6 +141,8 @@ def compare(
         store.prepare()
         with screen(console) as shown:
             with store.lock():
+                resolved = request_file.of_comparison(wanted, job.specs, baseline)
+                request_file.write(store, request_file.COMPARE, given, resolved)
                 _run_missing(job, job.specs, job.purposes, jobs, store, fresh, shown, cluster)
                 tuned = _tuned_runs(job, wanted, store, shown)
                 recorded = {spec.run: spec for spec in [*job.specs, *tuned]}

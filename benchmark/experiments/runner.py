@@ -65,7 +65,10 @@ def run_experiments(
         KeyboardInterrupt: as ever; finished experiments stay.
     """
     from benchmark.experiments import claims_table
+    from benchmark.results import request_file
 
+    given = {"names": names, "activations": activations, "seeds": seeds, "dataset": dataset}
+    given |= {"data_dir": data_dir, "beside": beside, **options}
     wanted = measurement.request(names, activations, beside, seeds, options)
     if jobs is not None:
         jobs = whole_number("jobs", jobs, most=1024)
@@ -81,6 +84,8 @@ def run_experiments(
     store.prepare()
     with screen(console) as shown:
         with store.lock():
+            resolved = {spec.experiment: spec.as_json() for spec in specs}
+            request_file.write(store, request_file.EXPERIMENTS, given, resolved)
             # It would show the numbers of before.
             store.remove("report.html")
             failed = _measure_missing(specs, located, jobs, store, fresh, style, shown)
