@@ -12,7 +12,7 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
-from benchmark.report.inline_svg import Drawing, inline
+from benchmark.report.inline_svg import InlineSvg, inline
 
 KEY = "benchmark"
 _HERE = Path(__file__).parent
@@ -141,7 +141,7 @@ def _figure(
     if drawing is None:
         source = "".join(output.data.get("image/png", "").split())
         picture = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}">'
-        drawing = Drawing(picture, {})
+        drawing = InlineSvg(picture, {})
     words = f"<figcaption>{markdown2html(caption).strip()}</figcaption>" if caption else ""
     box = _box(_start(words) or name)
     marks = " ".join(f'{key}="{html.escape(value)}"' for key, value in box.items())
@@ -158,7 +158,7 @@ def _start(words: str) -> str:
     return re.split(r"\.(?:\s|$)", text)[0]
 
 
-def _drawing(path: Path, prefix: str, alt: str) -> Drawing | None:
+def _drawing(path: Path, prefix: str, alt: str) -> InlineSvg | None:
     try:
         return inline(path.read_text("utf-8"), prefix, alt)
     except (OSError, ParseError):

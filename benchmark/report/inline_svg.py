@@ -16,14 +16,14 @@ _INK = {"#000000", "#ffffff"}
 
 
 @dataclass(frozen=True)
-class Drawing:
+class InlineSvg:
     """Markup to put into a page, and the colors of its activations in order of appearance."""
 
     markup: str
     activations: dict[str, str]
 
 
-def inline(svg: str, prefix: str, alt: str) -> Drawing:
+def inline(svg: str, prefix: str, alt: str) -> InlineSvg:
     """Return an SVG file's drawing as an element of an HTML page.
 
     Ids that are used begin with the prefix afterwards, so that those of several drawings differ;
@@ -62,7 +62,7 @@ def inline(svg: str, prefix: str, alt: str) -> Drawing:
     root.set("aria-label", alt)
     # Never much larger than drawn: its letters would shout.
     root.set("style", f"max-width:{1.2 * width:.0f}pt")
-    return Drawing(ET.tostring(root, encoding="unicode"), activations)
+    return InlineSvg(ET.tostring(root, encoding="unicode"), activations)
 
 
 def _trim(element: ET.Element) -> None:

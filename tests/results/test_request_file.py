@@ -58,7 +58,7 @@ def test_a_shell_command_is_recorded_by_its_words(store):
 def test_what_stays_in_the_folder_stays_recorded(store):
     def ask(word, command, *experiments):
         with request_file.asked_as([word]):
-            request_file.write(store, command, {}, dict.fromkeys(experiments, {}))
+            request_file.write(store, command, {}, {name: {} for name in experiments})
         return [words[0] for words in commands(store)]
 
     assert ask("a", request_file.COMPARE) == ["a"]
@@ -128,7 +128,9 @@ def test_every_setting_of_a_comparison_is_resolved():
     assert resolved["epochs"] == 30
     assert resolved["loss"] == ["categorical_crossentropy"]
     assert (resolved["dataset"], resolved["device"]) == ("digits", "CPU")
-    assert None not in [value for name, value in resolved.items() if name not in ("limit", "preset")]
+    assert None not in [
+        value for name, value in resolved.items() if name not in ("limit", "preset")
+    ]
 
 
 @pytest.mark.slow
