@@ -94,8 +94,9 @@ def read(folder: str | Path) -> Results:
 
 def _with_new_columns(runs: pd.DataFrame) -> pd.DataFrame:
     """Add the columns that the tables of older versions lack."""
-    usual = {"purpose": COMPARISON, "test_images": float("nan"), "majority_share": float("nan")}
-    return runs.assign(**{name: usual[name] for name in usual if name not in runs})
+    missing = [name for name in ("test_images", "majority_share") if name not in runs]
+    runs = runs.assign(**dict.fromkeys(missing, float("nan")))
+    return runs if "purpose" in runs else runs.assign(purpose=COMPARISON)
 
 
 def _derived(store: Store, history: pd.DataFrame, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -38,11 +38,10 @@ def standing(summary: pd.DataFrame) -> Facts:
     rows = summary.set_index("activation")
     extremes = ends(rows["test_accuracy_mean"].astype(float))
     for end in extremes:
+        low, high = (rows[f"test_accuracy_ci_{side}"][end["names"][0]] for side in ("low", "high"))
         # Each of several has an interval of its own.
-        only = rows.loc[end["names"][0]] if len(end["names"]) == 1 else None
-        low, high = ("test_accuracy_ci_low", "test_accuracy_ci_high")
-        known = only is not None and pd.notna(only[low])
-        end["interval"] = (100 * only[low], 100 * only[high]) if known else None
+        known = len(end["names"]) == 1 and pd.notna(low)
+        end["interval"] = (100 * low, 100 * high) if known else None
     lost = {
         name: {
             status: int(row[f"n_{status}"])
@@ -150,7 +149,7 @@ def ranking(ranks: pd.DataFrame) -> Facts | None:
     """
     if ranks.empty or ranks["n_blocks"].iloc[0] < 1 or ranks["n_activations"].iloc[0] < 2:
         return None
-    first = ranks.iloc[0].to_dict()
+    first: Facts = {str(name): value for name, value in ranks.iloc[0].items()}
     tested = not pd.isna(first["friedman_p"])
     return {
         **first,
@@ -179,13 +178,15 @@ def protocol(runs: pd.DataFrame) -> Facts:
     final = runs[runs["purpose"] != TUNING]
     tuning = runs[runs["purpose"] == TUNING]
     shared = runs[runs["purpose"] == COMPARISON]
-    names = ("model", "optimizer", "batch_size", "epochs_asked", "loss_function", "initializer")
-    names += ("validation", "device", "threads", "precision")
+    names = (
+        *("model", "optimizer", "batch_size", "epochs_asked", "loss_function", "initializer"),
+        *("validation", "device", "threads", "precision"),
+    )
     keys = [*(name for name in SETTINGS if name in final), "activation"]
     seeds = final.groupby(keys, dropna=False)["seed"].agg(frozenset)
     return {
         **{name: _values(final[name]) for name in names},
-        "datasets": [_dataset(name, rows) for name, rows in final.groupby("dataset", sort=False)],
+        "datasets": [_dataset(rows) for _, rows in final.groupby("dataset", sort=False)],
         "rates": _values(shared["learning_rate"]),
         "activations": list(final["activation"].unique()),
         "seeds": _ranged(final["seed"]),
@@ -228,10 +229,10 @@ def _ranged(column: pd.Series) -> list[str]:
     return [str(seed) for seed in seeds]
 
 
-def _dataset(name: str, rows: pd.DataFrame) -> Facts:
+def _dataset(rows: pd.DataFrame) -> Facts:
     images = rows["test_images"].dropna()
     return {
-        "name": name,
+        "name": rows["dataset"].iloc[0],
         "limits": [None if pd.isna(limit) else int(limit) for limit in rows["limit"].unique()],
         "test_images": int(images.iloc[0]) if len(images) else None,
         "majority_share": rows["majority_share"].max(),
@@ -245,17 +246,17 @@ def _last_epoch(rows: pd.DataFrame, metric: str) -> pd.Series:
     return rows[rows["epoch"] == rows["epoch"].max()].set_index("activation")[metric]
 
 
-def _complete(rows: pd.DataFrame, column: str) -> "pd.core.groupby.SeriesGroupBy":
-    return rows[rows["status"] == "complete"].groupby("activation")[column]
+def _complete(rows: pd.DataFrame, column: str, statistic: str) -> pd.Series:
+    return rows[rows["status"] == "complete"].groupby("activation")[column].agg(statistic)
 
 
 _VALUES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "accuracy": lambda rows: _last_epoch(rows, "val_accuracy_mean"),
     "loss": lambda rows: _last_epoch(rows, "val_loss_mean"),
-    "final_accuracy": lambda rows: _complete(rows, "test_accuracy").mean(),
+    "final_accuracy": lambda rows: _complete(rows, "test_accuracy", "mean"),
     "differences": lambda rows: rows.set_index("activation")["difference"],
     "ranks": lambda rows: rows.set_index("activation")["mean_rank"],
-    "accuracy_time": lambda rows: _complete(rows, "seconds_per_epoch").median(),
+    "accuracy_time": lambda rows: _complete(rows, "seconds_per_epoch", "median"),
     "tuning": lambda rows: rows[is_true(rows["chosen"])].set_index("activation")["learning_rate"],
 }
 
@@ -283,13 +284,13 @@ def picture(kind: str, rows: pd.DataFrame) -> Facts:
 
 def mistakes(confusion: pd.DataFrame) -> list[Facts]:
     """Return the share misclassified and the most frequent mistake, by role, of one setting."""
-    found = []
+    roles = []
     for role, rows in confusion.groupby("role", sort=False):
         wrong = rows[(rows["true"] != rows["predicted"]) & (rows["count"] > 0)]
         order = wrong.sort_values(["count", "true", "predicted"], ascending=[False, True, True])
         total, errors = rows["count"].sum(), int(wrong["count"].sum())
         if total:
-            found.append(
+            roles.append(
                 {
                     "role": role,
                     "activation": rows["activation"].iloc[0],
@@ -299,4 +300,4 @@ def mistakes(confusion: pd.DataFrame) -> list[Facts]:
                     "worst": order.iloc[0].to_dict() if errors else None,
                 }
             )
-    return found
+    return roles

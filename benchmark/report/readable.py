@@ -1,6 +1,6 @@
 """Tables for readers: numbers with their units and deviations as texts, in a telling order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,7 +29,9 @@ def final(summary: pd.DataFrame) -> pd.DataFrame:
             {
                 **first,
                 "test accuracy": mean_and_deviation(row, "test_accuracy", "%"),
-                "95 % interval": _percentages(row, "test_accuracy_ci_low", "test_accuracy_ci_high"),
+                "95 % interval": _percentages(
+                    row["test_accuracy_ci_low"], row["test_accuracy_ci_high"]
+                ),
                 # Without a mistake the estimate is 0, which would say too much.
                 "sampling error": _or_dash(row["test_sampling_error"] or None, _points),
                 "median": percentage(row["test_accuracy_median"]),
@@ -56,10 +58,8 @@ def _count(value: float) -> int | str:
     return "–" if pd.isna(value) else int(value)
 
 
-def _percentages(row: dict[str, Any], low: str, high: str) -> str:
-    if pd.isna(row[low]):
-        return "–"
-    return f"{100 * row[low]:.2f} to {100 * row[high]:.2f}"
+def _percentages(low: float, high: float) -> str:
+    return "–" if pd.isna(low) else f"{100 * low:.2f} to {100 * high:.2f}"
 
 
 def differences(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -151,28 +151,29 @@ def _mistake(role: facts.Facts) -> str:
 
 def cost(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """Return the costs of a setting's activations as texts, the fastest epoch first."""
-    rows = []
-    reached = {(row.activation, row.target): row for row in times.itertuples()}
-    for row in summary.sort_values(["seconds_per_epoch_mean", "activation"]).to_dict("records"):
-        rows.append(
-            {
-                "activation": row["activation"],
-                "an epoch": mean_and_deviation(row, "seconds_per_epoch", "s"),
-                "a run": mean_and_deviation(row, "seconds", "s"),
-                "peak memory": mean_and_deviation(row, "peak_memory_mb", "MB"),
-                **{
-                    f"to {100 * target:g} %": _reached(reached.get((row["activation"], target)))
-                    for target in sorted({target for _, target in reached})
-                },
-            }
-        )
-    return pd.DataFrame(rows)
+    reached = {(row["activation"], row["target"]): row for row in times.to_dict("records")}
+    targets = sorted({target for _, target in reached})
+    ordered = summary.sort_values(["seconds_per_epoch_mean", "activation"]).to_dict("records")
+    return pd.DataFrame(
+        {
+            "activation": row["activation"],
+            "an epoch": mean_and_deviation(row, "seconds_per_epoch", "s"),
+            "a run": mean_and_deviation(row, "seconds", "s"),
+            "peak memory": mean_and_deviation(row, "peak_memory_mb", "MB"),
+            **{
+                f"to {100 * target:g} %": _reached(reached.get((row["activation"], target)))
+                for target in targets
+            },
+        }
+        for row in ordered
+    )
 
 
-def _reached(row: Any) -> str:
+def _reached(row: Mapping[Any, Any] | None) -> str:
     if row is None:
         return "–"
-    if pd.isna(row.epochs_median):
-        return f"{int(row.n_reached)} of {int(row.n_runs)} runs" if row.n_reached > 0 else "–"
-    epochs = "1 epoch" if row.epochs_median == 1 else f"{row.epochs_median:g} epochs"
-    return f"{epochs}, {number(row.seconds_median)} s"
+    if pd.isna(row["epochs_median"]):
+        reached = int(row["n_reached"])
+        return f"{reached} of {int(row['n_runs'])} runs" if reached else "–"
+    epochs = "1 epoch" if row["epochs_median"] == 1 else f"{row['epochs_median']:g} epochs"
+    return f"{epochs}, {number(row['seconds_median'])} s"

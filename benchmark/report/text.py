@@ -74,7 +74,7 @@ def _prose(text: str) -> Markup:
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=lambda name: bool(name) and name.endswith(".md.j2"),
+    autoescape=lambda name: name is not None and name.endswith(".md.j2"),
     finalize=_escaped,
     undefined=StrictUndefined,
     trim_blocks=True,
