@@ -104,8 +104,11 @@ def compare(
     from benchmark.execution import comparison
     from benchmark.report import build
     from benchmark.report.screen import show_comparison
+    from benchmark.results import request_file
     from benchmark.results import tensorboard as event_files
 
+    given = {"activations": activations, "dataset": dataset, "seeds": seeds, "epochs": epochs}
+    given |= {"data_dir": data_dir, "baseline": baseline, **settings}
     wanted = _request(activations, seeds, epochs, settings)
     jobs = _checked_jobs(jobs)
     if jobs and scheduler:
@@ -123,6 +126,8 @@ def compare(
         store.prepare()
         with screen(console) as shown:
             with store.lock():
+                resolved = request_file.of_comparison(wanted, prepared.specs, baseline)
+                request_file.write(store, request_file.COMPARE, given, resolved)
                 recorded, purposes = comparison.train(
                     prepared, store, shown, jobs=jobs, fresh=fresh, cluster=cluster
                 )
@@ -211,7 +216,10 @@ def run_experiments(
     from benchmark.experiments import claims_table, runner
     from benchmark.experiments.request import request as experiments_request
     from benchmark.report.screen import show_claims
+    from benchmark.results import request_file
 
+    given = {"names": names, "activations": activations, "seeds": seeds, "dataset": dataset}
+    given |= {"data_dir": data_dir, "beside": beside, **options}
     wanted = experiments_request(names, activations, beside, seeds, options)
     jobs = _checked_jobs(jobs)
     check_style(style)
@@ -222,8 +230,11 @@ def run_experiments(
         with store.lock():
             # It would show the numbers of before.
             store.remove("report.html")
+            specs = runner.specs(wanted, located)
+            resolved = {spec.experiment: spec.as_json() for spec in specs}
+            request_file.write(store, request_file.EXPERIMENTS, given, resolved)
             failed = runner.measure(
-                wanted, located, store, shown, jobs=jobs, fresh=fresh, style=style
+                specs, located, store, shown, jobs=jobs, fresh=fresh, style=style
             )
             claims = claims_table.write_claims(store)
             tables = {

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from benchmark.activations import ARTICLE_SIX
 from benchmark.errors import ReportError, RequestError, unknown
+from benchmark.results import request_file
 from benchmark.training import request, spec
 from benchmark.training.options import activation_list
 
@@ -360,7 +361,8 @@ def _guarded(parse: Callable, arguments: Sequence[str] | None, program: str) -> 
             stream.reconfigure(errors="replace")
     try:
         command, options = parse(words)
-        return command(options)
+        with request_file.asked_as(["python", *program.split(), *words]):
+            return command(options)
     except RequestError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_REQUEST

@@ -8,7 +8,7 @@ from benchmark.data import loading
 from benchmark.execution import engine
 from benchmark.execution.progress import say
 from benchmark.experiments.measurement import tasks_for
-from benchmark.experiments.request import ExperimentsRequest, specs_for
+from benchmark.experiments.request import ExperimentsRequest, MeasurementSpec, specs_for
 from benchmark.formatting import counted
 from benchmark.results import provenance
 from benchmark.results.folder import Store
@@ -31,8 +31,14 @@ def find_data(
     return loading.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
 
 
+def specs(wanted: ExperimentsRequest, located: loading.Located | None) -> list[MeasurementSpec]:
+    """Return the experiments asked for, on these images."""
+    data = loading.load(located) if located else None
+    return specs_for(wanted, *((data.name, data.sha256) if data else ("", "")))
+
+
 def measure(
-    wanted: ExperimentsRequest,
+    specs: list[MeasurementSpec],
     located: loading.Located | None,
     store: Store,
     console: "Console",
@@ -47,8 +53,6 @@ def measure(
         RequestError: a user's activation cannot be measured.
         OSError: the disk is full.
     """
-    data = loading.load(located) if located else None
-    specs = specs_for(wanted, *((data.name, data.sha256) if data else ("", "")))
     environment = provenance.describe()
     facts = {"environment": environment, "data_origin": located.origin if located else ""}
     tasks = tasks_for(specs, store, located, facts, fresh, style)

@@ -30,12 +30,12 @@ def write_runs(
     Raises:
         RequestError: no run has the baseline.
     """
-    places = store.write_tables(recorded, purposes)
+    indices = store.write_tables(recorded, purposes)
     history, runs = store.tables()
-    made = tables.derive(store, history, runs, baseline, data)
-    tables.write(store, made)
-    whole = {"history": history, "runs": runs, **made}
-    figures = write_figures(store, whole, line_styles(places), style)
+    derived = tables.derive(store, history, runs, baseline, data)
+    tables.write(store, derived)
+    whole = {"history": history, "runs": runs, **derived}
+    figures = write_figures(store, whole, line_styles(indices), style)
     store.remove_figures(catalogue.KINDS, keep=figures)
     return figures
 
@@ -54,13 +54,13 @@ def write_page(store: Store) -> None:
 
 def write_figures(
     store: Store,
-    made: Mapping[str, pd.DataFrame],
+    results: Mapping[str, pd.DataFrame],
     colors: dict[str, LineStyle],
     style: str = "light",
 ) -> list[Path]:
     """Draw every figure of the comparison that these tables give; return the paths written."""
     paths = []
-    for drawing in catalogue.of(made, colors, style):
+    for drawing in catalogue.of(results, colors, style):
         figure = drawing.draw()
         if figure is not None:
             formats = {ending: rendered(figure, ending) for ending in ("png", "svg")}

@@ -12,11 +12,11 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
-from benchmark.report.inline_svg import Drawing, inline
+from benchmark.report.inline_svg import InlineSvg, inline
 
 KEY = "benchmark"
 _HERE = Path(__file__).parent
-_PLACE = "figure {} of the page"
+_MARK = "figure {} of the page"
 _TITLE = "Activation functions compared"
 _VERDICTS = {
     HOLDS: "good",
@@ -67,9 +67,7 @@ def render(notebook: NotebookNode, figures: Path) -> str:
         _keep_options_whole(block, body)
     contents = _contents(body)
     heading = body.find("h1")
-    text = re.sub(
-        f"<!--{_PLACE.format('([0-9]+)')}-->", lambda place: drawn[int(place[1])], str(body)
-    )
+    text = re.sub(f"<!--{_MARK.format('([0-9]+)')}-->", lambda mark: drawn[int(mark[1])], str(body))
     colors: dict[str, str] = {}
     for name, color in (item for drawing in drawings for item in drawing.items()):
         colors[name] = colors.get(name) or color
@@ -116,32 +114,32 @@ def _take_figures(notebook: NotebookNode, folder: Path) -> tuple[list[str], list
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        kept: list[NotebookNode] = []
+        outputs: list[NotebookNode] = []
         for output in cell.outputs:
-            told = output.get("metadata", {}).get(KEY, {})
+            about = output.get("metadata", {}).get(KEY, {})
             # A caption is shown once more for readers of the notebook.
-            if output.get("name") == "stderr" or "caption_of" in told:
+            if output.get("name") == "stderr" or "caption_of" in about:
                 continue
-            if "figure" in told:
-                markup, activations = _figure(output, told, folder, len(drawn))
-                output.data = {"text/html": f"<!--{_PLACE.format(len(drawn))}-->"}
+            if "figure" in about:
+                markup, activations = _figure(output, about, folder, len(drawn))
+                output.data = {"text/html": f"<!--{_MARK.format(len(drawn))}-->"}
                 drawn.append(markup)
                 drawings.append(activations)
-            kept.append(output)
-        cell.outputs = kept
+            outputs.append(output)
+        cell.outputs = outputs
     return drawn, drawings
 
 
 def _figure(
-    output: NotebookNode, told: dict[str, str], folder: Path, index: int
+    output: NotebookNode, about: dict[str, str], folder: Path, index: int
 ) -> tuple[str, dict[str, str]]:
     """Return a figure's markup and the colors of the activations that can be hidden in it."""
-    name, alt, caption = (told.get(key, "") for key in ("figure", "alt", "caption"))
+    name, alt, caption = (about.get(key, "") for key in ("figure", "alt", "caption"))
     drawing = _drawing(folder / f"{name}.svg", f"f{index}", alt)
     if drawing is None:
         source = "".join(output.data.get("image/png", "").split())
         picture = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}">'
-        drawing = Drawing(picture, {})
+        drawing = InlineSvg(picture, {})
     words = f"<figcaption>{markdown2html(caption).strip()}</figcaption>" if caption else ""
     box = _box(_start(words) or name)
     marks = " ".join(f'{key}="{html.escape(value)}"' for key, value in box.items())
@@ -158,7 +156,7 @@ def _start(words: str) -> str:
     return re.split(r"\.(?:\s|$)", text)[0]
 
 
-def _drawing(path: Path, prefix: str, alt: str) -> Drawing | None:
+def _drawing(path: Path, prefix: str, alt: str) -> InlineSvg | None:
     try:
         return inline(path.read_text("utf-8"), prefix, alt)
     except (OSError, ParseError):
@@ -234,7 +232,7 @@ def _free(text: str, taken: set[str]) -> str:
 def _keep_options_whole(block: Tag, body: BeautifulSoup) -> None:
     """Have a command's long line broken between its words, not at the hyphens of an option."""
     for text in block(string=re.compile(r"(^|\s)-")):
-        parts = []
+        parts: list[str | Tag] = []
         for part in re.split(r"(?<!\S)(-\S{,30})(?!\S)", text):
             if part.startswith("-"):
                 whole = body.new_tag("span", attrs={"class": "option"})
@@ -301,11 +299,11 @@ def number(text: str) -> float | None:
     Thousands may be set apart by thin spaces, and a minus may be a minus sign or a hyphen.
     """
     plain = re.sub("(?<=[0-9])[\u2009\u202f](?=[0-9])", "", text.strip()).replace("−", "-")
-    found = _NUMBER.match(plain)
-    return float(found[1]) if found else None
+    match = _NUMBER.match(plain)
+    return float(match[1]) if match else None
 
 
 def _add_class(cell: Tag, *names: str) -> None:
-    cell["class"] = [*cell.get("class", []), *filter(None, names)]
-    if not cell["class"]:
-        del cell["class"]
+    classes = [*cell.get_attribute_list("class"), *names]
+    if any(classes):
+        cell["class"] = " ".join(filter(None, classes))

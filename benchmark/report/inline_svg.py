@@ -1,4 +1,4 @@
-"""matplotlib's SVG files, made fit to stand together inside one HTML page."""
+"""matplotlib's SVG files, prepared to stand together in one HTML page."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -16,14 +16,14 @@ _INK = {"#000000", "#ffffff"}
 
 
 @dataclass(frozen=True)
-class Drawing:
+class InlineSvg:
     """Markup to put into a page, and the colors of its activations in order of appearance."""
 
     markup: str
     activations: dict[str, str]
 
 
-def inline(svg: str, prefix: str, alt: str) -> Drawing:
+def inline(svg: str, prefix: str, alt: str) -> InlineSvg:
     """Return an SVG file's drawing as an element of an HTML page.
 
     Ids that are used begin with the prefix afterwards, so that those of several drawings differ;
@@ -62,7 +62,7 @@ def inline(svg: str, prefix: str, alt: str) -> Drawing:
     root.set("aria-label", alt)
     # Never much larger than drawn: its letters would shout.
     root.set("style", f"max-width:{1.2 * width:.0f}pt")
-    return Drawing(ET.tostring(root, encoding="unicode"), activations)
+    return InlineSvg(ET.tostring(root, encoding="unicode"), activations)
 
 
 def _trim(element: ET.Element) -> None:
@@ -85,7 +85,7 @@ def _new_ids(root: ET.Element, prefix: str) -> dict[str, str]:
     used = {name for element in root.iter() for name in _references(element)}
     ids = (element.get("id") for element in root.iter())
     known = dict.fromkeys(name for name in ids if name in used)
-    return {name: f"{prefix}-{place}" for place, name in enumerate(known)}
+    return {name: f"{prefix}-{number}" for number, name in enumerate(known)}
 
 
 def _references(element: ET.Element) -> Iterator[str]:
@@ -112,10 +112,10 @@ def _shorten(element: ET.Element, names: dict[str, str]) -> None:
             value = value.replace(": ", ":").replace("; ", ";")
         elif key == "href" and value.startswith("#"):
             value = f"#{names.get(value[1:], value[1:])}"
-        value = _REFERENCE.sub(lambda found: f"url(#{names.get(found[1], found[1])})", value)
+        value = _REFERENCE.sub(lambda match: f"url(#{names.get(match[1], match[1])})", value)
         element.set(key, value)
 
 
-def _rounded(found: re.Match[str]) -> str:
-    text = f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
+def _rounded(match: re.Match[str]) -> str:
+    text = f"{float(match[0]):.2f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

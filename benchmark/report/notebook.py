@@ -29,11 +29,11 @@ def find(name: str) -> Path:
     Raises:
         ReportError: it is in neither place.
     """
-    places = [folder / "notebooks" / f"{name}.ipynb" for folder in (_PACKAGE, _PACKAGE.parent)]
-    for path in places:
+    paths = [folder / "notebooks" / f"{name}.ipynb" for folder in (_PACKAGE, _PACKAGE.parent)]
+    for path in paths:
         if path.is_file():
             return path
-    raise ReportError(f"notebook {name!r} is missing: it should be {places[0]} or {places[1]}")
+    raise ReportError(f"notebook {name!r} is missing: it should be {paths[0]} or {paths[1]}")
 
 
 def execute(name: str, folder: Path, timeout: int = 300) -> NotebookNode:
@@ -127,8 +127,10 @@ def _kernel(notebook: NotebookNode, path: Path, timeout: int) -> Iterator[Notebo
                     client.start_new_kernel_client()
                 except RuntimeError as error:
                     last = log.read_text(errors="replace").split("\n")
-                    said = next((line for line in reversed(last) if line.strip()), one_line(error))
-                    raise ReportError(f"no kernel for {path.name}: {said.strip()}") from error
+                    reason = next(
+                        (line for line in reversed(last) if line.strip()), one_line(error)
+                    )
+                    raise ReportError(f"no kernel for {path.name}: {reason.strip()}") from error
             yield client
         finally:
             _end_tasks()
@@ -152,6 +154,6 @@ def _end_tasks() -> None:
 
 def _environment(scratch: str) -> dict[str, str]:
     """Return this process's environment, with its import path for the kernel."""
-    paths = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    search = os.pathsep.join(os.path.abspath(path) for path in sys.path)
     # The user's own IPython start-up files are no part of a report.
-    return {**os.environ, "PYTHONPATH": paths, "IPYTHONDIR": scratch}
+    return {**os.environ, "PYTHONPATH": search, "IPYTHONDIR": scratch}

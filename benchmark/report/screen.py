@@ -21,8 +21,9 @@ def show_comparison(
 ) -> None:
     """Print the table of a comparison, its failed runs, and where the files are."""
     console.print(_comparison_table(store.table("summary.csv"), store.table("comparisons.csv")))
-    for run in runs[runs["status"] == "failed"].itertuples():
-        say(console, f"Failed: {run.run}: {run.error} (see {store.folder(run.run).log})")
+    failed = runs[runs["status"] == "failed"]
+    for run, error in zip(failed["run"].astype(str), failed["error"]):
+        say(console, f"Failed: {run}: {error} (see {store.folder(run).log})")
     names = "history, runs, summary, comparisons, pairs, ranks, time_to_accuracy"
     say(console, f"Tables: {store.path}/ {names} (.csv)")
     if figures:
@@ -36,20 +37,20 @@ def _comparison_table(summary: pd.DataFrame, comparisons: pd.DataFrame) -> Table
     baselines = list(comparisons["baseline"].unique())
     verdicts = {
         _setting(row): row["verdict"]
-        for row in comparisons[comparisons["metric"] == "test_accuracy"].to_dict("records")
+        for row in _records(comparisons[comparisons["metric"] == "test_accuracy"])
     }
     table = Table()
     table.add_column("activation", overflow="fold")
     for name in varied:
         table.add_column(name.replace("_", " "), overflow="fold")
     for heading in ("val. accuracy (%)", "test accuracy (%)"):
-        table.add_column(heading, justify="right", no_wrap=False)
+        table.add_column(heading, justify="right")
     for name in baselines:
         table.add_column(f"against {name}")
     table.add_column("epoch (s)", justify="right")
     table.add_column("runs", justify="right")
     ordered = summary.sort_values("test_accuracy_mean", ascending=False, na_position="last")
-    for row in ordered.to_dict("records"):
+    for row in _records(ordered):
         table.add_row(
             row["activation"],
             *(plain(row[name]) for name in varied),
@@ -60,6 +61,10 @@ def _comparison_table(summary: pd.DataFrame, comparisons: pd.DataFrame) -> Table
             _run_counts(row),
         )
     return table
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _spread(row: dict[str, Any], metric: str, factor: int, decimals: int) -> str:
@@ -98,7 +103,7 @@ def show_claims(console: "Console", store: Store, claims: pd.DataFrame) -> None:
         table.add_column(verdict, justify="right")
     for name, group in claims.groupby("experiment", sort=False):
         counts = group["verdict"].value_counts()
-        table.add_row(name, *(str(counts.get(verdict, "")) for verdict in verdicts))
+        table.add_row(str(name), *(str(counts.get(verdict, "")) for verdict in verdicts))
     console.print(table)
     say(console, f"Tables: {store.path}/experiments/; each claim with its evidence: claims.csv")
     say(console, f"Figures: {store.path}/figures/")

@@ -1,163 +1,58 @@
-"""What the report notebook shows of a folder of results: text, tables and figures, in order.
-
-Everything comes from the tables in the folder; nothing is trained, and TensorFlow is not loaded.
-"""
+"""The report's sections, in order: each shows text, tables and figures of a folder of results."""
 
 import base64
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import shlex
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from benchmark.errors import RequestError
-from benchmark.experiments.sections import Section, sections
-from benchmark.formatting import counted, listing
-from benchmark.plotting import catalogue
-from benchmark.plotting.palette import all_line_styles, line_styles
+from benchmark.experiments.sections import Section
+from benchmark.plotting.catalogue import Part
+from benchmark.plotting.palette import all_line_styles
 from benchmark.plotting.rendering import png
 from benchmark.plotting.style import figure_style
-from benchmark.report import captions, protocol, readable, recipe, story
-from benchmark.report import verdicts as verdicts_report
-from benchmark.results import tables
+from benchmark.report import facts, readable
+from benchmark.report.contents import Results
+from benchmark.report.contents import read as read
+from benchmark.report.text import code_block, escape, fill
+from benchmark.results import request_file
 from benchmark.results.folder import Store
-from benchmark.results.schema import HISTORY_COLUMNS, RUN_COLUMNS
-from benchmark.training.spec import COMPARISON
+from benchmark.training.spec import CLIP_VALUE, TUNING
 
-TABLES = (
-    *("summary", "time_to_accuracy", "comparisons", "pairs", "ranks"),
-    *("tuning", "confusion", "misclassified"),
-)
 # Dots per inch of the notebook's pictures; the page takes the folder's SVG files instead.
 DPI = 100
 
 
-@dataclass(frozen=True)
-class Results:
-    """The tables of a folder, as DataFrames with the columns of the files of the same names.
-
-    Those that the folder does not have are without rows. `environment` is what environment.json
-    holds; `sections` are the experiments, `drawings` the figures of the comparison.
-    """
-
-    folder: Path
-    runs: pd.DataFrame
-    history: pd.DataFrame
-    summary: pd.DataFrame
-    time_to_accuracy: pd.DataFrame
-    comparisons: pd.DataFrame
-    pairs: pd.DataFrame
-    ranks: pd.DataFrame
-    tuning: pd.DataFrame
-    confusion: pd.DataFrame
-    misclassified: pd.DataFrame
-    environment: dict[str, Any]
-    sections: list[Section]
-    drawings: list[catalogue.Drawing]
-    varied: list[str]
-
-
-def read(folder: str | Path) -> Results:
-    """Read a folder of results; tables that an older version did not write are made here.
-
-    Raises:
-        RequestError: the folder holds no results.
-    """
-    store = Store(folder)
-    told = sections(store)
-    compared = (store.path / "runs.csv").exists()
-    if not compared and not told:
-        raise RequestError(
-            f"{str(folder)!r} holds no results: make some with `python run_all.py --output"
-            f" {folder}`, or set FOLDER to the --output folder of an earlier command"
-        )
-    history = store.table("history.csv") if compared else pd.DataFrame(columns=HISTORY_COLUMNS)
-    runs = store.table("runs.csv") if compared else pd.DataFrame(columns=RUN_COLUMNS)
-    runs = _with_new_columns(runs)
-    made = _derived(store, history, runs) if len(runs) else dict.fromkeys(TABLES, pd.DataFrame())
-    whole = {"history": history, "runs": runs, **made}
-    known = line_styles(_places(store, runs))
-    return Results(
-        folder=store.path,
-        **whole,
-        environment=_environment(store.path / "environment.json"),
-        sections=told,
-        drawings=list(catalogue.of(whole, known)) if len(runs) else [],
-        varied=catalogue.varied(runs) if len(runs) else [],
-    )
-
-
-def _with_new_columns(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns that the tables of older versions lack."""
-    usual = {"purpose": COMPARISON, "test_images": float("nan"), "majority_share": float("nan")}
-    return runs.assign(**{name: usual[name] for name in usual if name not in runs})
-
-
-def _derived(store: Store, history: pd.DataFrame, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    needed = [name for name in TABLES if name != "tuning"]
-    if all((store.path / f"{name}.csv").exists() for name in needed):
-        there = {name: store.table(f"{name}.csv") for name in needed}
-        chosen = (store.path / "tuning.csv").exists()
-        return {**there, "tuning": store.table("tuning.csv") if chosen else pd.DataFrame()}
-    return tables.derive(store, history, runs)
-
-
-def _places(store: Store, runs: pd.DataFrame) -> dict[str, int]:
-    """Return the recorded places in the palette of activations that are not registered here."""
-    places = {}
-    for name, rows in runs[~runs["activation"].isin(line_styles())].groupby("activation"):
-        records = (store.folder(run).record() for run in rows["run"])
-        known = next((record for record in records if record and record.get("activation")), None)
-        if known:
-            places[name] = known["activation"]["index"]
-    return places
-
-
-def _environment(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-# The sections, in order
-
-# More settings than these are not told one by one in the beginning.
-_FEW = 6
-
-
 def in_short(results: Results) -> None:
     """Show the main numbers, as a list."""
-    lines = []
-    found = _parts(results, results.summary)
-    for part in found:
-        label = f"**{part.title}:** " if len(found) > 1 else ""
-        rows = _same(results, results.comparisons, part)
-        real = verdicts_report.differences(rows) if len(rows) else ""
-        lines.append(f"{label}{story.headline(part.rows)} {real}".strip())
-    if len(found) > _FEW:
-        lines = [f"{len(found)} settings are compared; they stand side by side below."]
-    claims = story.claims(results.sections)
-    if lines or claims:
-        _say("In short", "\n".join(f"- {line}" for line in [*lines, claims] if line))
+    settings = [
+        {
+            "title": part.title,
+            "compared": facts.verdicts(results.same(results.comparisons, part)),
+            **facts.standing(part.rows),
+        }
+        for part in results.settings(results.summary)
+    ]
+    _say("In short", fill("in_short.md", settings=settings, claims=facts.claims(results.sections)))
 
 
 def setting(results: Results) -> None:
     """Show what was compared, how, and on which machine."""
-    if results.runs.empty:
+    runs = results.runs
+    if runs.empty:
         return
-    told = protocol.described(results.runs, results.environment)
-    counts = protocol.statuses(results.runs)
-    found = _parts(results, results.summary)
-    text = f"{counts}\n\n{told}"
-    if len(found) > 1:
-        differ = listing(name.replace("_", " ") for name in results.varied)
-        text += f"\n\n{len(found)} settings are compared, which differ in {differ}:\n\n"
-        text += "\n".join(f"- {part.title}" for part in found)
+    compared = (runs["purpose"] != TUNING).any()
+    text = fill(
+        "setting.md",
+        **facts.statuses(runs),
+        protocol=facts.protocol(runs) if compared else None,
+        machine=facts.machine(results.environment),
+        clip=CLIP_VALUE,
+        settings=[part.title for part in results.settings(results.summary)],
+        varied=results.varied,
+    )
     _say("What was done", text)
 
 
@@ -166,7 +61,9 @@ def curves(results: Results) -> None:
     if not any(drawing.kind == "accuracy" for drawing in results.drawings):
         return
     _say("Learning curves", "")
-    _show_each(results, results.summary, story.learning, ("accuracy", "loss"))
+    for part in _headed(results, results.summary):
+        _say("", fill("curves.md", complete=part.rows["test_accuracy_mean"].notna().any()))
+        _figures(results, part, "accuracy", "loss")
 
 
 def final(results: Results) -> None:
@@ -174,7 +71,13 @@ def final(results: Results) -> None:
     if results.summary.empty:
         return
     _say("Final accuracy", "")
-    _show_each(results, results.summary, story.final, ("final_accuracy",), readable.final)
+    for part in _headed(results, results.summary):
+        complete = part.rows["test_accuracy_mean"].notna().any()
+        not_learned = (part.rows["n_not_learned"] > 0).any()
+        _say("", fill("final.md", complete=complete, not_learned=not_learned))
+        _figures(results, part, "final_accuracy")
+        # A part of tuned rates has them emptied.
+        show_table(readable.final(results.summary.loc[part.rows.index]))
 
 
 def differences(results: Results) -> None:
@@ -183,38 +86,29 @@ def differences(results: Results) -> None:
         return
     _say("Which differences are real", "")
     if results.comparisons.empty:
-        _say("", verdicts_report.differences(results.comparisons))
+        _say("", fill("differences.md", compared=None))
     for part in _headed(results, results.comparisons):
-        _say("", _differences(part.rows))
-        _figures(results, "differences", part)
+        _say("", fill("differences.md", compared=facts.verdicts(part.rows)))
+        _figures(results, part, "differences")
         show_table(readable.differences(part.rows))
-        others = [
-            verdicts_report.pairs(_same(results, results.pairs, part)),
-            verdicts_report.ranking(_same(results, results.ranks, part)),
-        ]
-        _say("", "\n\n".join(text for text in others if text))
-        _figures(results, "ranks", part)
-
-
-def _differences(comparisons: pd.DataFrame) -> str:
-    texts = [verdicts_report.differences(comparisons)]
-    by_loss = comparisons[comparisons["metric"] == "test_loss"]
-    # Too few seeds for the one are too few for the other.
-    if (by_loss["verdict"] != verdicts_report.TOO_FEW).any():
-        texts.append(verdicts_report.differences(comparisons, "test_loss"))
-    return "\n\n".join(filter(None, [*texts, verdicts_report.procedure(comparisons)]))
+        pairs = facts.pairs(results.same(results.pairs, part))
+        ranks = facts.ranking(results.same(results.ranks, part))
+        _say("", fill("pairs.md", pairs=pairs, ranks=ranks))
+        _figures(results, part, "ranks")
 
 
 def side_by_side(results: Results) -> None:
     """Show the settings beside each other, and how learning rates were chosen."""
-    found = _parts(results, results.summary)
-    if len(found) < 2:
+    settings = results.settings(results.summary)
+    if len(settings) < 2:
         return
-    _say("Settings side by side", "Mean test accuracy ± standard deviation over complete runs.")
-    show_table(readable.settings(found))
+    _say("Settings side by side", fill("side_by_side.md"))
+    show_table(readable.settings(settings))
     for part in _headed(results, results.tuning):
-        _say("", story.tuned(part.rows))
-        _figures(results, "tuning", part)
+        table, edge, missing = readable.tuning(part.rows)
+        _say("", fill("tuning.md", edge=edge, missing=missing))
+        show_table(table)
+        _figures(results, part, "tuning")
 
 
 def mistakes(results: Results) -> None:
@@ -223,134 +117,143 @@ def mistakes(results: Results) -> None:
         return
     _say("What is misclassified", "")
     for part in _headed(results, results.confusion):
-        _say("", story.mistakes(part.rows, _same(results, results.misclassified, part)))
-        _figures(results, "confusion", part)
-        _figures(results, "misclassified", part)
+        show_table(readable.mistakes(facts.mistakes(part.rows)))
+        _figures(results, part, "confusion", "misclassified")
 
 
 def cost(results: Results) -> None:
     """Show time, memory, and the epochs to given levels of accuracy."""
     if not results.summary.get("seconds_per_epoch_mean", pd.Series(dtype=float)).notna().any():
         return
-    _say("What it costs", "")
+    _say("What it costs", fill("cost.md", levels=len(results.time_to_accuracy) > 0))
     for part in _headed(results, results.summary):
-        reached = _same(results, results.time_to_accuracy, part)
-        _say("", " ".join([story.cost(part.rows), story.time_to_accuracy(reached)]))
-        _figures(results, "accuracy_time", part)
-        show_table(readable.cost(part.rows, reached))
+        _figures(results, part, "accuracy_time")
+        show_table(readable.cost(part.rows, results.same(results.time_to_accuracy, part)))
 
 
 def experiments(results: Results) -> None:
     """Show what the experiments asked, did and found."""
     if not results.sections:
         return
-    _say("Why: the theory, measured", story.claims(results.sections))
+    _say("Why: the theory, measured", fill("experiments.md"))
     store = Store(results.folder)
     for section in results.sections:
-        made = section.experiment
-        told = " ".join(text for text in (section.method, section.note) if text)
-        _say("", f"### {made.title}\n\n*{made.question}* {told}")
-        if not section.findings:
-            continue
-        show_table(pd.DataFrame([vars(finding) for finding in section.findings]))
-        _experiment_figures(store, section)
+        experiment = section.experiment
+        text = fill(
+            "experiment.md",
+            title=experiment.title,
+            question=experiment.question,
+            method=section.method,
+            note=section.note,
+        )
+        _say("", text)
+        if section.findings:
+            show_table(pd.DataFrame([vars(finding) for finding in section.findings]))
+            _experiment_figures(store, section)
 
 
 def _experiment_figures(store: Store, section: Section) -> None:
-    made, table = section.experiment, store.table(f"experiments/{section.name}.csv")
-    places = store.measurement(section.name)["places"]
+    experiment, table = section.experiment, store.table(f"experiments/{section.name}.csv")
+    measurement = store.measurement(section.name) or {}
     with figure_style("light"):
-        drawn = made.figures(table, all_line_styles(table, places))
-        for place, (key, figure) in enumerate(drawn.items(), start=1):
-            name = f"{made.name}-{key}" if key else made.name
-            which = f"figure {place} of {len(drawn)}" if len(drawn) > 1 else ""
-            show_figure(figure, name, _experiment_alternative(section, which), made.captions[key])
+        drawn = experiment.figures(table, all_line_styles(table, measurement.get("places", {})))
+        for number, (key, figure) in enumerate(drawn.items(), start=1):
+            name = f"{section.name}-{key}" if key else section.name
+            alt = _experiment_alternative(section, number, len(drawn))
+            show_figure(figure, name, alt, experiment.captions[key])
 
 
-def _experiment_alternative(section: Section, which: str) -> str:
-    """Return one sentence that stands for a figure: the caption, which follows, tells its axes."""
-    verdicts = [finding.verdict for finding in section.findings]
-    title = ", ".join(filter(None, [section.experiment.title, which]))
-    if not verdicts:
-        return f"{title}."
-    return f"{title}: of {counted(len(verdicts), 'claim')}, {story.counts_of(verdicts)}."
+def _experiment_alternative(section: Section, number: int, count: int) -> str:
+    """Return one sentence that stands for a figure: its caption, which follows, says the rest."""
+    claims, title = facts.claims([section]), section.experiment.title
+    return fill("experiment_alternative.txt", title=title, place=number, count=count, claims=claims)
 
 
 def limits(results: Results) -> None:
     """Show what the comparison does not tell."""
-    if len(results.summary):
-        _say("Limits", protocol.limits(results.runs, results.summary))
+    if results.summary.empty:
+        return
+    final_runs = results.runs[results.runs["purpose"] != TUNING]
+    text = fill(
+        "limits.md",
+        protocol=facts.protocol(results.runs),
+        datasets=list(final_runs["dataset"].unique()),
+        limited=final_runs["limit"].notna().any(),
+        seeds=int(results.summary["n_completed"].max()),
+        tuned=(results.summary["rates"] == "tuned").any(),
+    )
+    _say("Limits", text)
 
 
 def reproduction(results: Results) -> None:
-    """Show the commands that make the folder anew."""
-    store = Store(results.folder)
-    measured = {section.name: store.measurement(section.name) or {} for section in results.sections}
-    baselines = results.comparisons.get("baseline", pd.Series(dtype=str)).unique()
-    lines = recipe.commands(results.runs, measured, *baselines[:1])
-    if not lines:
-        return
-    text = "\n".join(["```sh", *lines, "```"])
-    commit = results.environment.get("git_commit")
-    if commit:
-        text += f"\n\nwith this project at commit {_told_commit(commit)}."
-    words = {word for line in lines for word in line.split()}
-    text += "\n\nFILE: the plug-in with the activations." * ("FILE" in words)
-    text += "\n\nFOLDER: the folder with the data files." * ("FOLDER" in words)
-    _say("The same again", text)
+    """Show the commands that make the folder anew, and where none are recorded, that."""
+    blocks = [code_block([line], language) for line, language in _commands(results)]
+    commit = str(results.environment.get("git_commit") or "")
+    text = fill(
+        "again.md",
+        missing=_without_request(results),
+        merged="merged_from" in results.environment,
+        commit=commit.removesuffix("+changes"),
+        changed=commit.endswith("+changes"),
+    )
+    _say("The same again", "\n\n".join(filter(None, [*blocks, text])))
 
 
-def _told_commit(commit: str) -> str:
-    known = commit.removesuffix("+changes")
-    if known == commit:
-        return f"`{commit}`"
-    return f"`{known}`, with changes that were not committed: the same numbers are not certain"
+def _commands(results: Results) -> Iterable[tuple[str, str]]:
+    """Return each command or call and its language, in their order, every one once."""
+    lines = {}
+    calls = {request_file.COMPARE: "compare", request_file.EXPERIMENTS: "run_experiments"}
+    for request in results.requests:
+        given = request["given"]
+        if "words" in given:
+            lines[shlex.join(given["words"])] = "sh"
+        else:
+            call = ", ".join(f"{name}={value!r}" for name, value in given["arguments"].items())
+            lines[f"{calls[request['command']]}({call})"] = "python"
+    return lines.items()
+
+
+def _without_request(results: Results) -> list[str]:
+    """Return which parts of the folder no recorded request asked for."""
+    compared = any(request["command"] == request_file.COMPARE for request in results.requests)
+    asked = {
+        name
+        for request in results.requests
+        if request["command"] == request_file.EXPERIMENTS
+        for name in request["resolved"]
+    }
+    parts = {
+        "the runs": len(results.runs) > 0 and not compared,
+        "experiments": any(section.name not in asked for section in results.sections),
+    }
+    return [part for part, missing in parts.items() if missing]
 
 
 # Showing
 
 
-def _parts(results: Results, table: pd.DataFrame) -> list[catalogue.Part]:
-    return catalogue.parts(table, results.varied)
-
-
-def _same(results: Results, table: pd.DataFrame, part: catalogue.Part) -> pd.DataFrame:
-    """Return the rows of another table for the same setting."""
-    found = [other.rows for other in _parts(results, table) if other.labels == part.labels]
-    return found[0] if found else table.iloc[:0]
-
-
-def _headed(results: Results, table: pd.DataFrame) -> Iterable[catalogue.Part]:
+def _headed(results: Results, table: pd.DataFrame) -> Iterator[Part]:
     """Give the settings of a table, each under a heading where there are several."""
-    found = _parts(results, table)
-    for part in found:
-        if len(found) > 1:
-            _say("", f"### {part.title}")
+    settings = results.settings(table)
+    for part in settings:
+        if len(settings) > 1:
+            _say("", f"### {escape(part.title)}")
         yield part
 
 
-def _show_each(
-    results: Results,
-    table: pd.DataFrame,
-    words: Callable[[pd.DataFrame], str],
-    kinds: Iterable[str],
-    shown: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
-) -> None:
-    for part in _headed(results, table):
-        _say("", words(part.rows))
-        for kind in kinds:
-            _figures(results, kind, part)
-        if shown:
-            show_table(shown(table.loc[part.rows.index]))
+def _figures(results: Results, part: Part, *kinds: str) -> None:
+    for kind in kinds:
+        for drawing in results.drawings:
+            if drawing.kind == kind and drawing.part.labels == part.labels:
+                figure = drawing.draw()
+                if figure is not None:
+                    alt = alternative(kind, drawing.part.title, drawing.part.rows)
+                    show_figure(figure, drawing.name, alt, fill("caption.md", kind=kind))
 
 
-def _figures(results: Results, kind: str, part: catalogue.Part) -> None:
-    for drawing in results.drawings:
-        if drawing.kind == kind and drawing.part.labels == part.labels:
-            figure = drawing.draw()
-            if figure is not None:
-                alt = captions.alternative(kind, drawing.part.title, drawing.part.rows)
-                show_figure(figure, drawing.name, alt, captions.CAPTIONS[kind])
+def alternative(kind: str, title: str, rows: pd.DataFrame) -> str:
+    """Return one sentence that stands for a figure of this kind, with numbers from its rows."""
+    return fill("alternative.txt", kind=kind, title=title, **facts.picture(kind, rows))
 
 
 def _say(heading: str, text: str) -> None:

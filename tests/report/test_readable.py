@@ -25,6 +25,8 @@ def row(name, accuracy, **more):
         "n_diverged": 0,
         "n_failed": 0,
         "n_unfinished": 0,
+        "test_sampling_error": 0.0143,
+        "note": None,
     }
     return {**usual, **scores, **more}
 
@@ -36,8 +38,9 @@ def test_final_scores_best_first():
         "activation": "relu",
         "test accuracy": "75.00 ± 1.00 %",
         "95 % interval": "70.00 to 80.00",
+        "sampling error": "1.43",
         "median": "75.00 %",
-        "middle half": "75.00 %",
+        "interquartile mean": "75.00 %",
         "test loss": "0.750 ± 0.010",
         "validation accuracy": "75.00 ± 1.00 %",
         "best epoch's": "75.00 ± 1.00 %",
@@ -59,7 +62,10 @@ def test_final_counts_what_went_wrong():
 
 def test_final_counts_are_whole_or_missing():
     rows = [row("relu", 0.75, n_not_learned=float("nan")), row("elu", 0.7, n_not_learned=1.0)]
+    rows[1]["note"] = "1 of 2 runs did not learn"
     assert readable.final(pd.DataFrame(rows))["not learned"].tolist() == ["–", 1]
+    assert readable.final(pd.DataFrame(rows))["note"].tolist() == ["", "1 of 2 runs did not learn"]
+    assert "note" not in readable.final(pd.DataFrame(rows[:1]))
     assert "not learned" not in readable.final(pd.DataFrame(rows[:1]))
 
 
@@ -81,7 +87,7 @@ def test_differences():
             "p_value": [0.01234, None, 0.1],
             "p_adjusted": [0.02468, None, 0.1],
             "probability_of_improvement": [0.25, 1.0, 0.1],
-            "verdict": ["worse", "too few seeds", "worse"],
+            "verdict": ["worse", "too few seeds", "better"],
             "note": [None, "odd", None],
         }
     )
@@ -97,6 +103,7 @@ def test_differences():
             "p, corrected": "–",
             "better in": "100 %",
             "verdict": "too few seeds",
+            "by test loss": "–",
             "note": "odd",
         },
         {
@@ -109,10 +116,55 @@ def test_differences():
             "p, corrected": "0.0247",
             "better in": "25 %",
             "verdict": "worse",
+            "by test loss": "better",
             "note": "",
         },
     ]
     assert "note" not in readable.differences(rows[rows["activation"] == "elu"])
+    assert "by test loss" not in readable.differences(rows[:2])
+    few = rows.assign(verdict="too few seeds")
+    assert "by test loss" not in readable.differences(few)
+
+
+def test_tuning():
+    rows = pd.DataFrame(
+        {
+            "activation": ["relu", "relu", "elu", "elu", "selu", "selu", "mish", "mish"],
+            "learning_rate": [0.001, 0.01] * 4,
+            "chosen": [True, False, False, True, True, False, False, False],
+            "at_edge": [True, False, False, True, False, False, False, False],
+        }
+    )
+    for table in (rows, rows.astype({"chosen": str, "at_edge": str})):
+        chosen, edge, missing = readable.tuning(table)
+        assert chosen["learning rate"].tolist() == ["0.001", "0.01"]
+        assert chosen["chosen for"].tolist() == ["relu, selu", "elu"]
+        assert (edge, missing) == (["relu", "elu"], ["mish"])
+
+
+def test_mistakes():
+    roles = [
+        {
+            "role": "best",
+            "activation": "elu",
+            "share": 0.1,
+            "errors": 10,
+            "runs": 2,
+            "worst": {"true": 4, "predicted": 9, "count": 6},
+        },
+        {
+            "role": "worst",
+            "activation": "relu",
+            "share": 0.0,
+            "errors": 0,
+            "runs": 1,
+            "worst": None,
+        },
+    ]
+    table = readable.mistakes(roles)
+    assert table["misclassified"].tolist() == ["10.00 %", "0.00 %"]
+    assert table["most frequent mistake"].tolist() == ["4 read as 9 (6 of 10)", "–"]
+    assert table["runs"].tolist() == [2, 1]
 
 
 def test_settings_side_by_side():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from html import escape as html_escape
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,7 @@ REPORT = ROOT / "notebooks" / "report.ipynb"
 REFERENCE = ROOT / "results" / "reference" / "digits"
 IMAGES, EPOCHS = 40, 3
 LABELS = np.arange(IMAGES) % 4
+HOSTILE = "<img src=x onerror=alert(1)>"
 NO_PREDICTIONS = (np.zeros(0, int), np.zeros(0))
 
 
@@ -50,7 +52,8 @@ def record(store, spec, made):
     folder = store.folder(spec.run)
     folder.path.mkdir(parents=True)
     labels = LABELS if made.status == "complete" else np.zeros(0, int)
-    folder.finish(spec, made, labels, {"peak_memory_mb": 100.0})
+    place = {"name": spec.activation, "index": 3}
+    folder.finish(spec, made, labels, {"peak_memory_mb": 100.0, "activation": place})
 
 
 @pytest.fixture
@@ -74,6 +77,9 @@ def odd(tmp_path):
     record(store, spec("tanh", 0), outcome(0.95, 0))
     store.folder(spec("gelu", 0).run).fail(specs[-1], "ValueError: all of them", {})
     spec("mish", 0)
+    # No activation can be registered under such a name, but a folder's tables may have it.
+    for seed in range(2):
+        record(store, spec(HOSTILE, seed), outcome(0.97, seed))
     return store, {one.run: one for one in specs}
 
 
@@ -95,6 +101,8 @@ def test_a_folder_with_failed_diverged_and_single_runs(odd):
         "mish",
     ):
         assert words in told, words
+    assert HOSTILE not in told
+    assert html_escape(HOSTILE) in told
     summary = pd.read_csv(store.path / "summary.csv").set_index("activation")
     assert summary.loc["elu", ["n_completed", "n_diverged"]].tolist() == [0, 2]
     assert summary.loc["sigmoid", "n_not_learned"] == 1

@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 from types import SimpleNamespace
 
 import pandas as pd
@@ -9,7 +10,9 @@ from PIL import Image
 
 from benchmark.errors import RequestError
 from benchmark.experiments.claims import FAILS, HOLDS, Finding
+from benchmark.plotting.catalogue import KINDS
 from benchmark.report import sections
+from benchmark.report.text import fill
 
 
 @pytest.fixture
@@ -67,29 +70,189 @@ def test_a_table_is_shown_whole(shown):
 
 
 def section(*verdicts):
-    made = SimpleNamespace(title="Vanishing gradients")
-    return SimpleNamespace(experiment=made, findings=[Finding("", v, "") for v in verdicts])
+    experiment = SimpleNamespace(title="Vanishing gradients")
+    return SimpleNamespace(experiment=experiment, findings=[Finding("", v, "") for v in verdicts])
 
 
 def test_alternative_of_an_experiment_says_what_it_found():
-    told = sections._experiment_alternative
-    assert told(section(HOLDS, FAILS, HOLDS), "figure 1 of 2") == (
-        "Vanishing gradients, figure 1 of 2: of 3 claims, 2 hold and 1 does not hold."
+    alternative = sections._experiment_alternative
+    text = alternative(section(HOLDS, FAILS, HOLDS), 1, 2)
+    assert text.startswith("Vanishing gradients, figure 1 of 2: 3 claims;")
+    assert "holds: 2, does not hold: 1." in text
+    assert alternative(section(HOLDS), 1, 1) == "Vanishing gradients: 1 claim; holds: 1."
+    assert alternative(section(), 1, 1) == "Vanishing gradients."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_figure_has_a_caption(kind):
+    assert fill("caption.md", kind=kind).endswith(".")
+
+
+def test_captions_say_what_their_intervals_and_tests_are():
+    assert "not corrected for the number of comparisons" in fill("caption.md", kind="differences")
+    assert "(an approximation)" in fill("caption.md", kind="ranks")
+    assert "at most as long as the median one" in fill("caption.md", kind="accuracy_time")
+    assert "where there are several that ended alike" in fill("caption.md", kind="final_accuracy")
+
+
+RUNS = pd.DataFrame(
+    {
+        "activation": ["relu", "relu", "elu", "selu"],
+        "status": ["complete", "complete", "complete", "failed"],
+        "test_accuracy": [0.9, 0.92, 0.8, None],
+        # What a failed run has taken does not count.
+        "seconds_per_epoch": [0.5, 0.7, 1.0, 9.0],
+    }
+)
+CURVES = pd.DataFrame(
+    {
+        "activation": ["relu", "relu", "elu", "elu"],
+        "epoch": [1, 2, 1, 2],
+        "val_accuracy_mean": [0.5, 0.9, 0.6, 0.7],
+        "val_loss_mean": [1.0, 0.3, 0.9, 0.5],
+    }
+)
+COMPARISONS = pd.DataFrame(
+    {"activation": ["elu", "selu"], "baseline": "relu", "difference": [0.01, -0.02]}
+)
+RANKS = pd.DataFrame({"activation": ["relu", "elu", "selu"], "mean_rank": [0.3, 2.4, 0.1 + 0.2]})
+TUNING = pd.DataFrame(
+    {
+        "activation": ["relu", "relu", "elu"],
+        "learning_rate": [0.1, 0.01, 0.1],
+        "chosen": [False, True, True],
+    }
+)
+CONFUSION = pd.DataFrame(
+    {
+        "role": ["best", "best", "worst"],
+        "activation": ["relu", "relu", "elu"],
+        "true": [0, 1, 0],
+        "predicted": [0, 2, 1],
+        "count": [9, 1, 4],
+        "n_runs": 1,
+    }
+)
+ALTERNATIVES = {
+    "accuracy": (CURVES, ["2 activations", "from 70.00 % (elu) to 90.00 % (relu)."]),
+    "loss": (CURVES, ["2 activations", "from 0.3 (relu) to 0.5 (elu)."]),
+    "final_accuracy": (RUNS, ["3 runs", "2 activations", "80.00 % (elu) to 91.00 % (relu)."]),
+    "differences": (COMPARISONS, ["from −2.00 points (selu) to +1.00 points (elu).", "relu"]),
+    # Equal but for a rounding error.
+    "ranks": (RANKS, ["3 activations", "from 0.3 (relu and selu) to 2.4 (elu)."]),
+    "accuracy_time": (RUNS, ["2 activations", "from 0.6 s (relu) to 1 s (elu)."]),
+    "tuning": (TUNING, ["2 activations", "from 0.01 (relu) to 0.1 (elu)."]),
+    "confusion": (CONFUSION, ["relu (best) misclassifies 10.00 %", "elu (worst)", "100.00 %"]),
+    "misclassified": (CONFUSION, ["3 test images", "relu and elu"]),
+}
+
+
+def test_every_kind_of_figure_has_an_alternative():
+    assert set(ALTERNATIVES) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", ALTERNATIVES)
+def test_alternative(kind):
+    rows, expected = ALTERNATIVES[kind]
+    text = sections.alternative(kind, "CNN on digits", rows)
+    assert text.startswith("CNN on digits: ")
+    assert text.endswith(".")
+    for part in expected:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("accuracy", CURVES.assign(val_accuracy_mean=float("nan"))),
+        ("differences", COMPARISONS.assign(difference=float("nan"))),
+        ("accuracy_time", RUNS.assign(seconds_per_epoch=float("nan"))),
+        ("tuning", TUNING.assign(chosen=False)),
+    ],
+)
+def test_alternative_without_numbers(kind, rows):
+    assert sections.alternative(kind, "CNN", rows).endswith(" 2 activations.")
+
+
+def test_alternative_of_one_activation_and_of_equal_ones():
+    text = sections.alternative("accuracy", "CNN", CURVES.iloc[:2])
+    assert "1 activation;" in text
+    assert text.endswith("is 90.00 % (relu).")
+    equal = sections.alternative("accuracy", "CNN", CURVES.assign(val_accuracy_mean=0.5))
+    assert equal.endswith("is 50.00 % (elu and relu).")
+
+
+def test_an_alternative_is_plain_text():
+    rows = CURVES.replace("relu", "<_a_>").replace("elu", "<_a_>")
+    assert "(<_a_>)" in sections.alternative("accuracy", "A & B", rows)
+
+
+# The same again
+
+
+def folder(tmp_path, requests=(), environment=None, runs=1, names=()):
+    """What `reproduction` reads of a folder's results."""
+    return SimpleNamespace(
+        folder=tmp_path,
+        requests=list(requests),
+        environment=environment or {},
+        runs=pd.DataFrame({"run": ["a"] * runs}),
+        sections=[SimpleNamespace(name=name) for name in names],
     )
-    assert told(section(HOLDS), "") == "Vanishing gradients: of 1 claim, 1 holds."
-    assert told(section(), "") == "Vanishing gradients."
 
 
-def test_too_few_seeds_are_said_once():
-    row = {"activation": "elu", "baseline": "relu", "n_pairs": 1, "verdict": "too few seeds"}
-    row |= {"mcnemar_p": None, "note": ""}
-    metrics = ("test_accuracy", "test_loss")
-    text = sections._differences(pd.DataFrame([{**row, "metric": metric} for metric in metrics]))
-    assert text.count("can show no difference from relu") == 1
+def request(command, *experiments, **given):
+    return {"command": command, "given": given, "resolved": {name: {} for name in experiments}}
 
 
-def test_a_commit_with_changes_is_not_the_whole_truth():
-    assert sections._told_commit("abc") == "`abc`"
-    assert sections._told_commit("abc+changes") == (
-        "`abc`, with changes that were not committed: the same numbers are not certain"
-    )
+def again(shown, results):
+    sections.reproduction(results)
+    return shown[-1][0].data
+
+
+def test_commands_are_shown_as_given_once_and_in_order(shown, tmp_path):
+    words = ["python", "run_all.py", "--output", "my results"]
+    requests = [
+        request("compare", words=words),
+        request("experiments", "cost", words=words),
+        request("experiments", "losses", arguments={"names": ["losses"], "seeds": 2}),
+    ]
+    text = again(shown, folder(tmp_path, requests, names=["cost", "losses"]))
+    assert re.findall("```(sh|python)\n(.*)\n```", text) == [
+        ("sh", "python run_all.py --output 'my results'"),
+        ("python", "run_experiments(names=['losses'], seeds=2)"),
+    ]
+    assert "before requests were recorded" not in text
+
+
+@pytest.mark.parametrize(
+    ("requests", "said"),
+    [
+        ([], "The runs and experiments of this folder were made before"),
+        ([request("compare", words=["x"])], "Experiments of this folder were made before"),
+        ([request("experiments", "cost", words=["x"])], "The runs of this folder were made before"),
+        ([request("compare", words=["x"]), request("experiments", "losses", words=["x"])], "Exp"),
+    ],
+)
+def test_a_folder_without_a_request_says_so(shown, tmp_path, requests, said):
+    assert said in again(shown, folder(tmp_path, requests, names=["cost"]))
+
+
+def test_a_merged_folder_says_where_the_requests_are(shown, tmp_path):
+    text = again(shown, folder(tmp_path, environment={"merged_from": [{}, {}]}))
+    assert "merged from several" in text
+    assert "before requests were recorded" not in text
+
+
+def test_a_commit_with_changes_is_not_the_whole_truth(shown, tmp_path):
+    text = again(shown, folder(tmp_path, environment={"git_commit": "abc"}))
+    assert "at commit abc." in text
+    text = again(shown, folder(tmp_path, environment={"git_commit": "abc+changes"}))
+    assert "at commit abc, with changes that were not committed" in text
+
+
+def test_a_hostile_request_stays_inside_its_block(shown, tmp_path):
+    requests = [request("compare", words=["a", "\n```\n<script>"])]
+    text = again(shown, folder(tmp_path, requests))
+    assert text.count("````") == 2
+    assert text.index("<script>") < text.rindex("````")
