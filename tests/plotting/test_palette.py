@@ -5,6 +5,7 @@ import matplotlib.colors
 import numpy as np
 import pytest
 
+from benchmark.activations import names, resolve
 from benchmark.plotting.palette import PALETTE, LineStyle, gray_line_style, line_style
 
 # Machado, Oliveira and Fernandes (2009), severity 1.0, for linear RGB.
@@ -102,3 +103,8 @@ def test_looks_are_distinct():
             assert one.linestyle != other.linestyle
             assert one.marker != other.marker
     assert isinstance(line_style(0), LineStyle)
+
+
+def test_every_activation_of_the_catalogue_has_its_own_line_style():
+    line_styles = [line_style(resolve(name).index) for name in names()]
+    assert len(set(line_styles)) == len(line_styles)
