@@ -39,13 +39,14 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCHMARK_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(loading, "SYSTEM_FOLDER", str(tmp_path / "system"))
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-    monkeypatch.setattr(downloads, "DOWNLOAD_ADDRESS", address)
-    load.cache_clear()
-    yield tmp_path
-    load.cache_clear()
+    # Bound until the test is over, so that nobody else answers there.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        monkeypatch.setattr(downloads, "DOWNLOAD_ADDRESS", address)
+        load.cache_clear()
+        yield tmp_path
+        load.cache_clear()
 
 
 @pytest.fixture

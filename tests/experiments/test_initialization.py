@@ -93,7 +93,7 @@ def test_the_table(measured):
     assert table["held_out_examples"].iloc[0] == 288 + 360
 
 
-def test_without_a_hidden_layer_it_is_softmax_regression(measured):
+def test_without_a_hidden_layer_it_is_softmax_regression():
     """Its gradient, computed by hand."""
     from benchmark.training import stacked
 

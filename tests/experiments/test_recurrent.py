@@ -133,6 +133,7 @@ def test_sequences_name_their_class_at_the_first_step_only():
     assert not np.array_equal(alone[1], recurrent.sequences((7,), 3, 2, 50, 2)[1])
 
 
+@pytest.mark.slow
 def test_measured_table_is_complete():
     seen = []
     options = {"lags": [2], "steps": 60}

@@ -125,8 +125,7 @@ def test_runs_from_top_to_bottom(lesson):
     client.execute()
     found = outputs(lesson)
     assert {output.get("name") for output in found if output.output_type == "stream"} == {"stdout"}
-    assert sum("image/png" in output.get("data", {}) for output in found) >= len(
-        shown_figures(lesson)
-    )
+    pictures = sum("image/png" in output.get("data", {}) for output in found)
+    assert pictures >= len(shown_figures(lesson))
     printed = "".join(output.text for output in named(lesson, "check-formulas").outputs)
     assert printed.startswith(f"{len(activations.names()) - 1} functions and their derivatives")
