@@ -19,10 +19,8 @@ def one_thread():
 
 @pytest.fixture(autouse=True)
 def registrations_undone():
-    before = dict(registry._user)
-    yield
-    registry._user.clear()
-    registry._user.update(before)
+    with registry.temporary_registrations():
+        yield
 
 
 @pytest.fixture

@@ -74,11 +74,11 @@ def dropping(
 
 
 def _jit(function: Callable) -> Callable:
-    return tf.function(function, jit_compile=True) if _xla_works() else function
+    return tf.function(function, jit_compile=True) if xla_works() else function
 
 
 @functools.cache
-def _xla_works() -> bool:
+def xla_works() -> bool:
     """Return whether this build of TensorFlow can compile for the CPU."""
     try:
         # Run now, even if called while a step is being traced.

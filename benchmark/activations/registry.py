@@ -4,9 +4,10 @@ Names, aliases and parameters can be read without loading TensorFlow, which is i
 function or a layer is first used.
 """
 
+import contextlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -217,6 +218,17 @@ def add_entry(entry: Activation) -> None:
 def user_entries() -> list[Activation]:
     """Return the entries that are not the catalogue's own."""
     return list(_user.values())
+
+
+@contextlib.contextmanager
+def temporary_registrations() -> Iterator[None]:
+    """Undo at the end of the block every registration made in it."""
+    before = dict(_user)
+    try:
+        yield
+    finally:
+        _user.clear()
+        _user.update(before)
 
 
 def custom_objects() -> dict[str, Any]:

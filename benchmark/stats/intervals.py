@@ -140,7 +140,7 @@ def _interval(
 def _studentized(standard: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the quantiles of the bootstrapped t of samples (m, n) with mean 0 and deviation 1."""
     n = standard.shape[1]
-    shares = _resamples(n)
+    shares = resamples(n)
     # No `@`: its result depends on the number of threads, which also get in each other's way.
     mean, square = (np.einsum("mn,nr->mr", power, shares) for power in (standard, standard**2))
     variance = (square - mean**2) * n / (n - 1)
@@ -155,7 +155,7 @@ def _studentized(standard: np.ndarray, level: float) -> tuple[np.ndarray, np.nda
 
 # A table of 100 seeds has 3 MB.
 @functools.lru_cache(maxsize=16)
-def _resamples(n: int) -> np.ndarray:
+def resamples(n: int) -> np.ndarray:
     """Return the share of each of n sorted values in resamples, (n, RESAMPLES), always the same.
 
     The mirror image of every resample is another one, so that turning all signs turns the interval.

@@ -66,7 +66,7 @@ class Trainer:
         # Each variable of an optimizer starts with one value everywhere.
         self._optimizer_start = [np.ravel(value)[0] for value in self.optimizer.variables]
         self._loss = keras.losses.get(spec.loss)
-        self._x, self._y = _on_device(data)
+        self.x, self.y = _on_device(data)
         self._head, self._tail = _divided(model.layers)
         whole, on_cpu = spec.batch_size, spec.device == "CPU"
         self._part = max(_part_size(self._head), -(-whole // MOST_PARTS)) if on_cpu else whole
@@ -94,8 +94,8 @@ class Trainer:
 
     def _step(self, indices: tf.Tensor) -> tf.Tensor:
         """Train on the images (batch,) and return the sums of loss, accuracies and the count."""
-        labels = tf.gather(self._y, indices)
-        features, gradients_of = self._features(self._pixels(tf.gather(self._x, indices)))
+        labels = tf.gather(self.y, indices)
+        features, gradients_of = self._features(self._pixels(tf.gather(self.x, indices)))
         with tf.GradientTape() as tape:
             tape.watch(features)
             probabilities = _through(self._tail, features, training=True)

@@ -86,7 +86,7 @@ def verdicts(table):
     ],
 )
 def test_kept_bytes(name, expected):
-    labels = cost._kernels(resolve(name))[0].labels
+    labels = cost.kernels_of(resolve(name))[0].labels
     assert tuple(labels[f"kept_{place}"] for place in ("input", "output", "between")) == expected
 
 
@@ -102,7 +102,7 @@ def test_kept_bytes_of_plain_operations():
 
 
 def test_compiled_form_keeps_its_input_alone():
-    mish = cost._kernels(resolve("mish"))
+    mish = cost.kernels_of(resolve("mish"))
     assert [kernel.labels["form"] for kernel in mish] == ["written", "trained"]
     assert mish[0].labels["kept_between"] > 12
     assert [mish[1].labels[f"kept_{place}"] for place in ("input", "output", "between")] == [
@@ -113,7 +113,7 @@ def test_compiled_form_keeps_its_input_alone():
 
 
 def test_exponentials_are_found_in_the_graph():
-    found = {name for name in names() if cost._kernels(resolve(name))[0].labels["exponential"]}
+    found = {name for name in names() if cost.kernels_of(resolve(name))[0].labels["exponential"]}
     assert found == {
         "sigmoid", "elu", "selu", "gelu", "tanh", "softplus", "silu", "mish", "gelu_exact", "celu",
     }  # fmt: skip
@@ -127,7 +127,7 @@ def test_exponentials_inside_a_function_are_found():
 
 def test_loop_runs_its_step_as_often_as_asked():
     count = tf.Variable(0)
-    run = cost._loop(lambda: [tf.cast(count.assign_add(1), tf.float32)], [tf.zeros(())])
+    run = cost.repeated(lambda: [tf.cast(count.assign_add(1), tf.float32)], [tf.zeros(())])
     run(3)
     run(4)
     assert count.numpy() == 7
@@ -171,7 +171,6 @@ def test_measured_table_of_layers_and_a_plugin(tmp_path):
     assert "6 activations" in EXPERIMENT.method(read)
     controls = read[read["inputs"] == "again"]
     assert list(controls["passes"]) == ["both", "next layer"]
-    assert f"of up to {cost._control(read).iloc[0]:.3g} by size" in EXPERIMENT.method(read)
     assert "fastest of 17 rounds" in EXPERIMENT.method(read)
     with figure_style("dark"):
         drawn = EXPERIMENT.figures(read, line_styles())
@@ -295,10 +294,10 @@ def test_fastest_round_counts_less_the_empty_loop(monkeypatch):
 
     monkeypatch.setattr(cost, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
     # The first round, with tracing, does not count.
-    monkeypatch.setattr(cost, "_loop", lambda step, start: spending(50, 2, 1, 3))
-    slow = cost._Case({"form": "written"}, spending(100, 5, 4, 9), repeats=True)
-    nothing = cost._Case({"form": "written"}, spending(100, 1, 1.5, 1.2))
-    rows = cost._time_all([slow, nothing], 2**26, lambda done, of: None)
+    monkeypatch.setattr(cost, "repeated", lambda step, start: spending(50, 2, 1, 3))
+    slow = cost.Case({"form": "written"}, spending(100, 5, 4, 9), repeats=True)
+    nothing = cost.Case({"form": "written"}, spending(100, 1, 1.5, 1.2))
+    rows = cost.time_cases([slow, nothing], 2**26, lambda done, of: None)
     assert [row["form"] for row in rows] == ["written", "trained", "written"]
     assert [row["rounds"] for row in rows] == [3, 3, 3]
     unit = 1e9 / 2**26

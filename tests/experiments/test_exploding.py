@@ -117,7 +117,7 @@ def test_table_is_a_function_of_the_setting(data):
     ],
 )
 def test_steps_that_are_kept(finite, kept):
-    assert exploding._kept(np.array(finite)) == kept
+    assert exploding.recorded_steps(np.array(finite)) == kept
 
 
 NAMES = ("relu", "elu", "leaky_relu", "selu", "tanh")

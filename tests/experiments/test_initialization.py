@@ -64,6 +64,7 @@ def measured():
     calls = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(initialization, "DEPTH_EPOCHS", 2)
+        patch.setattr(initialization, "TRAIN_EXAMPLES", 500)
         asked = setting(["relu", "linear"], progress=lambda *parts: calls.append(parts))
         table = initialization.measure(asked)
     return reread(table), calls
@@ -87,28 +88,23 @@ def test_the_table(measured):
     assert set(own["initializer"]) == {GLOROT}
     assert set(own["dropout"]) == {DROPOUT}
     assert table["held_out_accuracy"].between(0, 1).all()
+    # Of more training images than the limit, the first so many.
+    assert table["train_examples"].unique().tolist() == [500]
     assert table["held_out_examples"].iloc[0] == 288 + 360
 
 
-def test_without_a_hidden_layer_it_is_softmax_regression(measured):
+def test_without_a_hidden_layer_it_is_softmax_regression():
     """Its gradient, computed by hand."""
     from benchmark.training import stacked
 
     asked = setting(["linear"])
     nets = stacked.Networks(resolve("linear"), [64, 10], [0], dtype="float64")
-    x, y = (part[:50] for part in initialization._training_images(asked))
+    x, y = asked.pixels("train")[:50], asked.labels("train")[:50]
     weights = nets.kernels[0].numpy()[0]
     scores = np.exp(x @ weights)
     share = scores / scores.sum(1, keepdims=True)
     expected = x.T @ (share - np.eye(10)[y]) / len(y)
     np.testing.assert_allclose(nets.gradients(x, y).kernels[0].numpy()[0], expected, atol=1e-7)
-
-
-def test_more_training_images_than_the_limit(monkeypatch):
-    monkeypatch.setattr(initialization, "TRAIN_EXAMPLES", 10)
-    images, labels = initialization._training_images(setting(["relu"]))
-    assert images.shape == (10, 64)
-    assert labels.shape == (10,)
 
 
 @pytest.mark.parametrize("style", ["light", "dark"])

@@ -310,6 +310,7 @@ def test_figures_show_what_the_captions_name(name):
     )
 
 
+@pytest.mark.slow
 def test_measured_table_repeats_and_is_complete():
     data = loading.split(loading.load(loading.locate("digits")), limit=160)
     options = {"factors": [0.1, 1.0], "epochs": 2}

@@ -14,7 +14,6 @@ from benchmark.analysis.curve import HARD, NO, SOFT, ActivationCurve
 from benchmark.analysis.moments import MomentMap
 from benchmark.experiments.base import Setting
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
-from benchmark.experiments.studies._property_claims import CLAIMS, SOFTMAX_CLAIM, STEP_CLAIM
 from benchmark.experiments.studies.properties import EXPERIMENT
 from benchmark.plotting.palette import line_styles
 from benchmark.plotting.style import figure_style
@@ -246,39 +245,36 @@ def test_fixed_points():
     assert MomentMap(lambda x: np.clip(x[:, 0], -1, 1), [-1, 1]).fixed_points() == []
 
 
-def judged(table):
-    return {finding.claim: finding for finding in EXPERIMENT.findings(table)}
-
-
-CLAIM = {judge.__name__: claim for claim, judge, _ in CLAIMS} | {
-    "_step": STEP_CLAIM,
-    "_softmax": SOFTMAX_CLAIM,
-}
+# In the order of the findings.
 VERDICTS = {
-    "_necessary": HOLDS,
-    "_sigmoid_slope": HOLDS,
-    "_saturation": HOLDS,
-    "_right_side": HOLDS,
-    "_left_side": HOLDS,
-    "_zero_centred": HOLDS,
-    "_monotonic": HOLDS,
-    "_near_linear": IN_PART,
-    "_parameters": IN_PART,
-    "_self_normalising": HOLDS,
-    "_four_conditions": IN_PART,
-    "_gelu_forms": HOLDS,
-    "_step": HOLDS,
-    "_softmax": HOLDS,
+    "necessary": HOLDS,
+    "sigmoid_slope": HOLDS,
+    "saturation": HOLDS,
+    "right_side": HOLDS,
+    "left_side": HOLDS,
+    "zero_centred": HOLDS,
+    "monotonic": HOLDS,
+    "near_linear": IN_PART,
+    "parameters": IN_PART,
+    "self_normalising": HOLDS,
+    "four_conditions": IN_PART,
+    "gelu_forms": HOLDS,
+    "step": HOLDS,
+    "softmax": HOLDS,
 }
+
+
+def judged(table):
+    return dict(zip(VERDICTS, EXPERIMENT.findings(table), strict=True))
 
 
 def test_verdicts_of_the_catalogue(table):
     found = judged(table)
-    assert {name: found[claim].verdict for name, claim in CLAIM.items()} == VERDICTS
-    slope = found[CLAIM["_sigmoid_slope"]].evidence
+    assert {name: finding.verdict for name, finding in found.items()} == VERDICTS
+    slope = found["sigmoid_slope"].evidence
     assert "is 0.25, at x = 0" in slope
-    assert "0.783" in found[CLAIM["_self_normalising"]].evidence
-    assert "0.0004732355" in found[CLAIM["_gelu_forms"]].evidence
+    assert "0.783" in found["self_normalising"].evidence
+    assert "0.0004732355" in found["gelu_forms"].evidence
     assert "17 activations" in EXPERIMENT.method(table)
     for finding in found.values():
         assert finding.evidence.endswith(".")
@@ -288,29 +284,29 @@ def test_verdicts_of_the_catalogue(table):
 @pytest.mark.parametrize(
     ("judge", "name", "changes", "verdict"),
     [
-        ("_necessary", "relu", {"non_linear": "False"}, IN_PART),
-        ("_necessary", "relu", {"continuous": "False"}, IN_PART),
-        ("_necessary", "relu", {"kinks": "; ".join(map(str, range(11)))}, IN_PART),
-        ("_necessary", "relu", {"kinks": "; ".join(map(str, range(10)))}, HOLDS),
+        ("necessary", "relu", {"non_linear": "False"}, IN_PART),
+        ("necessary", "relu", {"continuous": "False"}, IN_PART),
+        ("necessary", "relu", {"kinks": "; ".join(map(str, range(11)))}, IN_PART),
+        ("necessary", "relu", {"kinks": "; ".join(map(str, range(10)))}, HOLDS),
         # Twice the input is linear, too, but not the identity.
-        ("_necessary", "linear", {"derivative_min": 2.0, "derivative_max": 2.0}, IN_PART),
-        ("_sigmoid_slope", "sigmoid", {"derivative_max": 0.26}, FAILS),
-        ("_saturation", "tanh", {"left_saturation": "hard"}, IN_PART),
-        ("_right_side", "gelu", {"right_saturation": "soft"}, IN_PART),
-        ("_left_side", "elu", {"left_saturation": "hard"}, IN_PART),
-        ("_zero_centred", "tanh", {"zero_centred": "False"}, IN_PART),
-        ("_self_normalising", "selu", {"self_normalising": "False"}, IN_PART),
-        ("_self_normalising", "tanh", {"self_normalising": "True"}, IN_PART),
-        ("_gelu_forms", "gelu", {"nearest_distance": 0.005}, FAILS),
-        ("_step", "step", {"saturated_everywhere": "False"}, IN_PART),
-        ("_softmax", "softmax", {"shift_error": 0.1}, IN_PART),
+        ("necessary", "linear", {"derivative_min": 2.0, "derivative_max": 2.0}, IN_PART),
+        ("sigmoid_slope", "sigmoid", {"derivative_max": 0.26}, FAILS),
+        ("saturation", "tanh", {"left_saturation": "hard"}, IN_PART),
+        ("right_side", "gelu", {"right_saturation": "soft"}, IN_PART),
+        ("left_side", "elu", {"left_saturation": "hard"}, IN_PART),
+        ("zero_centred", "tanh", {"zero_centred": "False"}, IN_PART),
+        ("self_normalising", "selu", {"self_normalising": "False"}, IN_PART),
+        ("self_normalising", "tanh", {"self_normalising": "True"}, IN_PART),
+        ("gelu_forms", "gelu", {"nearest_distance": 0.005}, FAILS),
+        ("step", "step", {"saturated_everywhere": "False"}, IN_PART),
+        ("softmax", "softmax", {"shift_error": 0.1}, IN_PART),
     ],
 )
 def test_a_verdict_follows_the_table(table, judge, name, changes, verdict):
     changed = table.copy()
     for column, value in changes.items():
         changed.loc[changed["activation"] == name, column] = value
-    assert judged(changed)[CLAIM[judge]].verdict == verdict
+    assert judged(changed)[judge].verdict == verdict
 
 
 def only(table, *names):
@@ -320,43 +316,43 @@ def only(table, *names):
 @pytest.mark.parametrize(
     ("judge", "names", "verdict"),
     [
-        ("_four_conditions", ["selu"], HOLDS),
-        ("_four_conditions", ["gelu"], FAILS),
-        ("_four_conditions", ["relu"], UNDECIDED),
-        ("_monotonic", ["relu"], UNDECIDED),
-        ("_monotonic", ["maxout"], UNDECIDED),
-        ("_near_linear", ["relu"], HOLDS),
-        ("_near_linear", ["sigmoid"], FAILS),
-        ("_near_linear", ["maxout"], UNDECIDED),
-        ("_parameters", ["relu"], HOLDS),
-        ("_parameters", ["prelu"], HOLDS),
-        ("_parameters", ["maxout"], FAILS),
-        ("_parameters", ["linear"], UNDECIDED),
-        ("_necessary", ["linear"], UNDECIDED),
-        ("_near_linear", ["linear"], UNDECIDED),
-        ("_near_linear", ["linear", "maxout"], UNDECIDED),
-        ("_necessary", ["maxout"], HOLDS),
-        ("_sigmoid_slope", ["relu"], UNDECIDED),
+        ("four_conditions", ["selu"], HOLDS),
+        ("four_conditions", ["gelu"], FAILS),
+        ("four_conditions", ["relu"], UNDECIDED),
+        ("monotonic", ["relu"], UNDECIDED),
+        ("monotonic", ["maxout"], UNDECIDED),
+        ("near_linear", ["relu"], HOLDS),
+        ("near_linear", ["sigmoid"], FAILS),
+        ("near_linear", ["maxout"], UNDECIDED),
+        ("parameters", ["relu"], HOLDS),
+        ("parameters", ["prelu"], HOLDS),
+        ("parameters", ["maxout"], FAILS),
+        ("parameters", ["linear"], UNDECIDED),
+        ("necessary", ["linear"], UNDECIDED),
+        ("near_linear", ["linear"], UNDECIDED),
+        ("near_linear", ["linear", "maxout"], UNDECIDED),
+        ("necessary", ["maxout"], HOLDS),
+        ("sigmoid_slope", ["relu"], UNDECIDED),
     ],
 )
 def test_a_verdict_for_few_activations(table, judge, names, verdict):
-    finding = judged(only(table, *names))[CLAIM[judge]]
+    finding = judged(only(table, *names))[judge]
     assert finding.verdict == verdict
     assert "nan" not in finding.evidence
 
 
 def test_what_was_not_measured_is_named(table):
-    evidence = judged(only(table, "relu"))[CLAIM["_saturation"]].evidence
+    evidence = judged(only(table, "relu"))["saturation"].evidence
     assert evidence == "The table lacks sigmoid and tanh."
 
 
 def test_the_identity_is_left_out_by_what_was_measured(table):
     renamed = table.assign(activation=table["activation"].replace("linear", "mine"))
     found = judged(renamed)
-    for judge in ("_necessary", "_near_linear", "_parameters"):
-        assert found[CLAIM[judge]].evidence.endswith(" Left out as the identity: mine.")
+    for judge in ("necessary", "near_linear", "parameters"):
+        assert found[judge].evidence.endswith(" Left out as the identity: mine.")
     # 17 activations but for one.
-    assert "Non-linear: 16 of 16." in found[CLAIM["_necessary"]].evidence
+    assert "Non-linear: 16 of 16." in found["necessary"].evidence
 
 
 def test_many_kinks_are_counted_and_learned_weights_too(table):
@@ -364,15 +360,15 @@ def test_many_kinks_are_counted_and_learned_weights_too(table):
     changed.loc[changed["activation"] == "relu", "kinks"] = "; ".join(map(str, range(30)))
     changed.loc[changed["activation"] == "prelu", "learned_per_unit"] = 2.0
     found = judged(changed)
-    evidence = found[CLAIM["_necessary"]].evidence
+    evidence = found["necessary"].evidence
     assert "relu (30 points)" in evidence
     assert "more than a few, that is 10, has relu" in evidence
-    assert found[CLAIM["_parameters"]].verdict == IN_PART
-    assert judged(only(changed, "prelu"))[CLAIM["_parameters"]].verdict == FAILS
+    assert found["parameters"].verdict == IN_PART
+    assert judged(only(changed, "prelu"))["parameters"].verdict == FAILS
 
 
 def test_which_weights_the_map_is_for_is_said(table):
-    evidence = judged(table)[CLAIM["_self_normalising"]].evidence
+    evidence = judged(table)["self_normalising"].evidence
     assert "With weights that add up to exactly 0 for each unit (ω = 0) the variance" in evidence
     assert "with random weights the mean output adds to the variance" in evidence
     assert "add up to exactly 0 for each unit (ω = 0)" in EXPERIMENT.method(table)

@@ -1,10 +1,3 @@
-import io
-import itertools
-import subprocess
-import sys
-import warnings
-from concurrent.futures import ThreadPoolExecutor
-
 import matplotlib as mpl
 import matplotlib.colors
 import numpy as np
@@ -12,57 +5,21 @@ import pandas as pd
 import pytest
 from matplotlib.collections import FillBetweenPolyCollection
 
-from benchmark.plotting.curves import curves_figure
-from benchmark.plotting.palette import PALETTE, LineStyle, gray_line_style, line_style
-from benchmark.plotting.style import figure_style
-
-SIX = ["sigmoid", "relu", "elu", "leaky_relu", "selu", "gelu"]
-LINE_STYLES = {name: line_style(index) for index, name in enumerate(SIX)}
-
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-
-
-def accuracy_frame(final, epochs=8, n_seeds=1, start=0.6, std=0.004):
-    """Curves that rise from `start` and end near the given validation accuracies."""
-    epoch = np.arange(1, epochs + 1)
-    frames = []
-    for name, best in final.items():
-        accuracy = best - (best - start) * np.exp(-1.5 * (epoch - 1))
-        frame = pd.DataFrame({"epoch": epoch}).assign(
-            dataset="digits",
-            model="mlp",
-            optimizer="adam",
-            learning_rate=0.001,
-            loss_function="categorical_crossentropy",
-            activation=name,
-            n_seeds=n_seeds,
-        )
-        means = {
-            "accuracy": accuracy - 0.002,
-            "val_accuracy": accuracy,
-            "loss": 2.5 * (1 - accuracy) + 0.001,
-            "val_loss": 2.6 * (1 - accuracy) + 0.001,
-        }
-        for metric, mean in means.items():
-            spread = std if n_seeds > 1 else 0.0
-            frame[f"{metric}_mean"] = mean
-            frame[f"{metric}_low"], frame[f"{metric}_high"] = mean - spread, mean + spread
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
-
-
-def close(names=SIX, **settings):
-    return accuracy_frame({n: 0.97 + 0.003 * i for i, n in enumerate(names)}, **settings)
-
-
-def sigmoid_far(**settings):
-    finals = {n: 0.97 + 0.003 * i for i, n in enumerate(SIX)}
-    return accuracy_frame(finals | {"sigmoid": 0.3}, start=0.2, **settings)
+from benchmark.plotting.curves import curves_figure, time_figure
+from benchmark.plotting.palette import gray_line_style
+from tests.plotting.frames import (
+    LINE_STYLES,
+    SIX,
+    accuracy_frame,
+    close,
+    far,
+    history_frame,
+    of,
+    png,
+    runs_frame,
+    set_runs,
+    sigmoid_far,
+)
 
 
 def lost(frame, name, epoch, value=np.nan):
@@ -92,16 +49,6 @@ def legend_names(figure):
 
 def titles(figure):
     return [axes.get_title(loc="left") for axes in figure.axes]
-
-
-def png(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=60)
-    buffer.seek(0)
-    return mpl.image.imread(buffer)
-
-
-# What is drawn
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "loss"])
@@ -186,9 +133,6 @@ def test_log_axis_is_not_stretched_by_a_band_that_reaches_zero():
     assert curves_figure(frame, "loss", LINE_STYLES).axes[0].get_ylim()[0] > 0.005
 
 
-# Order and looks
-
-
 @pytest.mark.parametrize("metric", ["accuracy", "loss"])
 def test_legend_is_ordered_by_final_validation_value(metric):
     finals = {"relu": 0.97, "gelu": 0.99, "elu": 0.98}
@@ -248,9 +192,6 @@ def colors_of(artist):
     return [mpl.colors.to_hex(color) for color in colors]
 
 
-# The closer view
-
-
 @pytest.mark.parametrize("metric", ["accuracy", "loss"])
 def test_closer_view_shows_the_others_where_one_lies_far(metric):
     frame = sigmoid_far(n_seeds=3)
@@ -305,9 +246,6 @@ def test_closer_view_of_others_that_ended_early():
     frame = frame[(frame["activation"] == "sigmoid") | (frame["epoch"] > 1)]
     figure = curves_figure(frame, "accuracy", LINE_STYLES)
     assert figure.axes[2].get_ylim()[0] > 0.75
-
-
-# Divergence and other odd data
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -391,150 +329,53 @@ def test_wrong_requests_are_refused():
         curves_figure(two_settings, "loss", LINE_STYLES)
 
 
-# Style
+# By time
 
 
-def test_figures_can_be_drawn_in_threads():
-    before = dict(mpl.rcParams)
-    styles = ["light", "dark"] * 4
-    with ThreadPoolExecutor(4) as pool:
-        figures = list(
-            pool.map(lambda s: curves_figure(close(["relu"]), "loss", LINE_STYLES, style=s), styles)
-        )
-    backgrounds = [mpl.colors.to_hex(figure.get_facecolor()) for figure in figures]
-    assert backgrounds == ["#ffffff", "#000000"] * 4
-    assert dict(mpl.rcParams) == before
+def test_lines_are_medians_over_seeds_by_seconds_without_start_up():
+    runs = runs_frame(["relu"], n_seeds=3)
+    history = history_frame(runs, epochs=4)
+    history["seconds"] = [9.0, 1.0, 1.0, 2.0, 9.0, 3.0, 3.0, 3.0, 2.0, 4.0, 4.0, 4.0]
+    history["val_accuracy"] = [0.1, 0.5, 0.6, 0.7, 0.2, 0.3, 0.9, 0.8, 0.3, 0.4, 0.5, 0.6]
+    (axes,) = time_figure(history[::-1], runs, LINE_STYLES).axes
+    (line,) = of(axes.lines, "relu")
+    # First epochs count 1.5, 3 and, shorter than the median, 2 seconds.
+    np.testing.assert_allclose(line.get_xdata(), [2.0, 6.0, 9.0, 12.0])
+    np.testing.assert_allclose(line.get_ydata(), [0.2, 0.4, 0.6, 0.7])
 
 
-def test_settings_are_restored():
-    before = dict(mpl.rcParams)
-    for style in ("light", "dark"):
-        png(curves_figure(close(), "accuracy", LINE_STYLES, style=style))
-    with figure_style("dark"):
-        assert mpl.rcParams["axes.facecolor"] == "black"
-    with pytest.raises(RuntimeError, match="inside"), figure_style("dark"):
-        raise RuntimeError("inside")
-    assert dict(mpl.rcParams) == before
+def test_time_curve_ends_where_a_seed_diverges_and_failed_runs_are_named():
+    runs = set_runs(runs_frame(), "selu", [1], status="diverged", test_accuracy=np.nan)
+    runs = set_runs(runs, "gelu", range(5), status="failed", test_accuracy=np.nan)
+    figure = time_figure(history_frame(runs), runs, LINE_STYLES)
+    line, cross = of(figure.axes[0].lines, "selu")
+    assert len(line.get_xdata()) == 3
+    assert (cross.get_marker(), cross.get_xdata()[0]) == ("x", line.get_xdata()[-1])
+    caption = figure.get_supxlabel().replace("\n", " ")
+    assert caption.endswith("×: a seed diverged; without a finished run: gelu")
+    assert not of(figure.axes[0].lines, "gelu")
 
 
-def test_styles_do_not_depend_on_the_users_settings():
-    plain = png(curves_figure(close(), "accuracy", LINE_STYLES))
-    with mpl.rc_context({"font.size": 20, "axes.facecolor": "red", "lines.linewidth": 9}):
-        np.testing.assert_array_equal(png(curves_figure(close(), "accuracy", LINE_STYLES)), plain)
-
-
-@pytest.mark.parametrize("metric", ["accuracy", "loss"])
-@pytest.mark.parametrize("frame", [close(), sigmoid_far()])
-def test_dark_background_has_light_text_to_the_last_tick(frame, metric):
-    figure = curves_figure(frame, metric, LINE_STYLES, style="dark")
-    assert tuple(png(figure)[0, 0, :3]) == (0, 0, 0)
-    for axes in figure.axes:
-        texts = [axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(which="both")]
-        texts += axes.get_yticklabels(which="both")
-        assert all(mpl.colors.to_rgb(text.get_color()) == (1, 1, 1) for text in texts)
-
-
-def test_no_pyplot_and_no_matplotlib_for_the_palette():
-    program = (
-        "import sys, benchmark.plotting.palette; assert 'matplotlib' not in sys.modules; "
-        "import benchmark.plotting.curves; assert 'matplotlib.pyplot' not in sys.modules"
+def test_failed_runs_do_not_bend_the_time_curve():
+    runs = runs_frame(["relu"], n_seeds=3)
+    history = history_frame(runs)
+    whole = time_figure(history[history["run"] != "relu-2"], runs[:2], LINE_STYLES)
+    stopped = set_runs(runs, "relu", [2], status="failed")
+    cut = time_figure(
+        history[(history["run"] != "relu-2") | (history["epoch"] < 3)], stopped, LINE_STYLES
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    for one, other in zip(whole.axes[0].lines, cut.axes[0].lines):
+        np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
 
 
-# The palette
+def test_closer_view_of_accuracy_by_time():
+    runs = far(3)
+    assert len(time_figure(history_frame(runs), runs, LINE_STYLES).axes) == 2
+    near = runs_frame()
+    assert len(time_figure(history_frame(near), near, LINE_STYLES).axes) == 1
 
 
-# Machado, Oliveira and Fernandes (2009), severity 1.0, for linear RGB.
-VISION = {
-    "normal": np.eye(3),
-    "protanopia": np.array(
-        [
-            [0.152286, 1.052583, -0.204868],
-            [0.114503, 0.786281, 0.099216],
-            [-0.003882, -0.048116, 1.051998],
-        ]
-    ),
-    "deuteranopia": np.array(
-        [
-            [0.367322, 0.860646, -0.227968],
-            [0.280085, 0.672501, 0.047413],
-            [-0.011820, 0.042940, 0.968881],
-        ]
-    ),
-    "tritanopia": np.array(
-        [
-            [1.255528, -0.076749, -0.178779],
-            [-0.078411, 0.930809, 0.147602],
-            [0.004733, 0.691367, 0.303900],
-        ]
-    ),
-}
-# sRGB to CIE XYZ, D65; its second row is the luminance.
-TO_XYZ = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
-)
-# Measured: 22.6 at the least (all seven). Okabe and Ito's own six have 16.1 (tritanopia).
-LEAST_DISTANCE = 20
-
-
-def linear(color):
-    rgb = np.array(mpl.colors.to_rgb(color))
-    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-
-
-def lab(rgb):
-    ratio = TO_XYZ @ rgb.clip(0, 1) / TO_XYZ.sum(axis=1)
-    root = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
-    x, y, z = root
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
-
-
-def least_distance(colors, vision):
-    seen = [lab(VISION[vision] @ linear(color)) for color in colors]
-    return min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
-
-
-def contrast(color, background):
-    bright, dim = sorted([TO_XYZ[1] @ linear(color), TO_XYZ[1] @ linear(background)])[::-1]
-    return (bright + 0.05) / (dim + 0.05)
-
-
-def test_lab_of_known_colors():
-    np.testing.assert_allclose(lab(linear("white")), [100, 0, 0], atol=1e-3)
-    np.testing.assert_allclose(lab(linear("#FF0000")), [53.24, 80.09, 67.20], atol=0.01)
-    assert contrast("black", "white") == pytest.approx(21)
-
-
-@pytest.mark.parametrize("vision", VISION)
-def test_colors_are_told_apart_by_color_blind_readers(vision):
-    assert least_distance(PALETTE, vision) > LEAST_DISTANCE
-
-
-def test_the_threshold_refuses_confusable_colors():
-    assert least_distance(["#D62728", "#2CA02C", "#8C564B"], "deuteranopia") < LEAST_DISTANCE
-    assert least_distance(["#009E73", "#56B4E9"], "tritanopia") < LEAST_DISTANCE
-
-
-@pytest.mark.parametrize(("background", "least"), [("white", 2.2), ("black", 3.2)])
-def test_colors_stand_out_from_the_background(background, least):
-    assert min(contrast(color, background) for color in PALETTE) > least
-    assert contrast(gray_line_style(0).color, background) > least
-
-
-def test_looks_are_distinct():
-    assert len({line_style(index) for index in range(56)}) == 56
-    assert len({gray_line_style(index) for index in range(32)}) == 32
-    first = [line_style(index) for index in range(len(PALETTE))]
-    assert [one.color for one in first] == list(PALETTE)
-    assert {one.linestyle for one in first} == {"-"}
-    # Beyond the colors, activations of one color differ in line style and in marker.
-    for one, other in itertools.combinations(map(line_style, range(24)), 2):
-        if one.color == other.color:
-            assert one.linestyle != other.linestyle
-            assert one.marker != other.marker
-    assert isinstance(line_style(0), LineStyle)
+def test_curves_by_time_need_a_finished_run():
+    runs = runs_frame()
+    with pytest.raises(ValueError, match="no run is complete or diverged"):
+        time_figure(history_frame(runs), runs.assign(status="failed"), LINE_STYLES)

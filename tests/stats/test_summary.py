@@ -1,5 +1,4 @@
 import io
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -39,13 +38,6 @@ RUN = {
     **{"precision": "float32", "purpose": "comparison", "test_images": 360},
     "majority_share": 0.1,
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 @pytest.fixture

@@ -9,27 +9,39 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmark.activations import resolve
 from benchmark.data import loading
-from benchmark.models.networks import NETWORKS, build_cnn
+from benchmark.models.networks import NETWORKS, build_mlp
 from benchmark.training import kept_trainers
 from benchmark.training import trainer as trainer_training
 from benchmark.training.loop import Checkpoint, train
 from benchmark.training.spec import RunSpec
-from benchmark.training.trainer import Trainer, batch_order
+from benchmark.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def few():
-    """150 training images of digits, 40 for validation and 50 for the test."""
+def digits(n):
+    """Return n training images of digits, 40 for validation and 50 for the test."""
     data = loading.split(loading.load(loading.locate("digits")))
     x, y = data.x_train, data.y_train
-    parts = ((0, 150), (150, 190), (190, 240))
+    parts = ((0, n), (n, n + 40), (n + 40, n + 90))
     arrays = [array[first:last] for first, last in parts for array in (x, y)]
     return loading.Split(*arrays, data.scale, data.classes)
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Images of which a whole number of batches is trained: each size of batch is compiled."""
+    return digits(128)
+
+
+@pytest.fixture(autouse=True)
+def small_evaluation(monkeypatch):
+    """Evaluation in batches of the few images that there are."""
+    monkeypatch.setitem(trainer_training.EVALUATION_BATCH, "GPU", 50)
 
 
 def spec(activation="relu", **settings):
@@ -41,7 +53,7 @@ def spec(activation="relu", **settings):
 @pytest.mark.parametrize("name", ["relu", "gelu", "prelu"])
 def test_whole_steps_compiled_as_one_program_agree_with_the_processor(few, name, monkeypatch):
     network = NETWORKS["cnn"]
-    monkeypatch.setattr(kept_trainers, "_kept", {})
+    kept_trainers.forget()
     # Compiled noise is drawn otherwise: without dropout the numbers are comparable.
     without = functools.partial(network.build, dropout=False)
     monkeypatch.setitem(NETWORKS, "cnn", replace(network, build=without))
@@ -55,8 +67,7 @@ def test_whole_steps_compiled_as_one_program_agree_with_the_processor(few, name,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_precision_trains_resumes_and_repeats(few, precision, monkeypatch):
-    monkeypatch.setattr(kept_trainers, "_kept", {})
+def test_precision_trains_resumes_and_repeats(few, precision):
     settings, kept = spec("selu", precision=precision, epochs=3), []
     whole = train(
         settings,
@@ -65,67 +76,71 @@ def test_precision_trains_resumes_and_repeats(few, precision, monkeypatch):
         on_epoch=lambda state: kept.append(Checkpoint(list(state.rows), state.arrays)),
     )
     assert whole.rows[-1]["loss"] < whole.rows[0]["loss"]
-    (trained,) = kept_trainers._kept.values()
-    dtypes = {layer.compute_dtype for layer in trained.trainer.model.layers[:-1]}
-    assert dtypes == {precision.removeprefix("mixed_")}
-    assert trained.trainer.model.layers[-1].compute_dtype == "float32"
+    *hidden, output = kept_trainers.trainer_for(settings, resolve("selu"), few).model.layers
+    assert {layer.compute_dtype for layer in hidden} == {precision.removeprefix("mixed_")}
+    assert output.compute_dtype == "float32"
     again = train(settings, resolve("selu"), few, kept[0])
     assert np.array_equal(again.probability, whole.probability)
 
 
 @pytest.mark.slow
-def test_a_chunk_of_steps_is_one_call(few, monkeypatch):
-    trainer = Trainer(spec(), build_cnn(resolve("relu"), (8, 8, 1)), few)
+def test_a_chunk_of_steps_is_one_call(monkeypatch):
+    calls, function = [], tf.function
+
+    def recording(python_function=None, **options):
+        program = function(python_function, **options)
+        if not options.get("input_signature"):
+            return program  # not of training steps
+
+        def call(batches):
+            calls.append((program, batches))
+            return program(batches)
+
+        return call
+
+    monkeypatch.setattr(trainer_training.tf, "function", recording)
+    trainer = Trainer(spec(), build_mlp(resolve("relu"), (8, 8, 1)), digits(150))
     monkeypatch.setattr(trainer_training, "CHUNK", 3)
-    calls = []
-    train_chunk = trainer._train
-    monkeypatch.setattr(
-        trainer, "_train", lambda rows: calls.append(rows.shape) or train_chunk(rows)
-    )
     (*_, (steps, sums)) = trainer.train_epoch(1)
-    assert calls == [(3, 32), (1, 32), (1, 22)]
+    assert [tuple(batches.shape) for _, batches in calls] == [(3, 32), (1, 32), (1, 22)]
     assert (steps, sums[3]) == (5, 150)
-    hlo = trainer._train_by_size[32].experimental_get_compiler_ir(
-        batch_order(0, 1, 150)[:96].reshape(3, 32)
-    )(stage="hlo")
+    program, batches = calls[0]
     # The loop over the steps is inside the program.
-    assert "while(" in hlo
+    assert "while(" in program.experimental_get_compiler_ir(batches)(stage="hlo")
 
 
 PLACED = """
-import json, sys
+import json
 import tensorflow as tf
 processor = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
 from benchmark.activations import resolve
 from benchmark.data import loading
-from benchmark.training import kept_trainers, loop
+from benchmark.training import kept_trainers, loop, trainer
 from benchmark.training.spec import RunSpec
+trainer.EVALUATION_BATCH["GPU"] = 100
 data = loading.split(loading.load(loading.locate("digits")), limit=200)
-with tf.device("/CPU:1"):
-    outcome = loop.train(RunSpec("digits", "gelu", 0, epochs=1, device=sys.argv[1]),
-                             resolve("gelu"), data)
-(kept,) = kept_trainers._kept.values()
-arrays = [*kept.trainer._variables(), kept.trainer._x, kept.trainer._y]
-devices = {getattr(array, "value", array).device for array in arrays}
-print(json.dumps([sorted(devices), outcome.rows[0]["loss"]]))
+for device in ("CPU", "GPU"):
+    spec = RunSpec("digits", "gelu", 0, model="mlp", epochs=1, device=device)
+    with tf.device("/CPU:1"):
+        outcome = loop.train(spec, resolve("gelu"), data)
+        used = kept_trainers.trainer_for(spec, resolve("gelu"), data)
+    arrays = [*used.model.variables, *used.optimizer.variables, used.x, used.y]
+    devices = {getattr(array, "value", array).device for array in arrays}
+    print(json.dumps([sorted(devices), outcome.rows[0]["loss"]]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["CPU", "GPU"])
-def test_variables_and_data_lie_on_the_device_that_trains(device):
+def test_variables_and_data_lie_on_the_device_that_trains():
     done = subprocess.run(
-        [sys.executable, "-c", PLACED, device],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
+        [sys.executable, "-c", PLACED], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    devices, loss = json.loads(done.stdout.splitlines()[-1])
-    assert [name.rpartition("/")[2] for name in devices] == ["device:CPU:1"]
-    assert 0 < loss < 5
+    for line in done.stdout.splitlines()[-2:]:
+        devices, loss = json.loads(line)
+        assert [name.rpartition("/")[2] for name in devices] == ["device:CPU:1"]
+        assert 0 < loss < 5
 
 
 def test_device_and_precision_are_part_of_a_runs_name():

@@ -101,7 +101,8 @@ class _Kernel:
     repeats: bool  # whether the trained form is this one too
 
 
-def _kernels(entry: Activation) -> list[_Kernel]:
+def kernels_of(entry: Activation) -> list[_Kernel]:
+    """Return the activation as written and, where that is another form, as it is trained."""
     from benchmark.analysis.graph_cost import has_exponential, kept_bytes
     from benchmark.training.kept_trainers import compiled
 
@@ -131,7 +132,7 @@ def _callable(entry: Activation) -> tuple[Callable[[Any], Any], list[Any]]:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """One thing to be timed: `run` does it so many times."""
 
     labels: dict[str, Any]
@@ -139,7 +140,7 @@ class _Case:
     repeats: bool = False
 
 
-def _loop(step: Callable[[], list[Any]], start: list[Any]) -> Callable[[int], Any]:
+def repeated(step: Callable[[], list[Any]], start: list[Any]) -> Callable[[int], Any]:
     """Return a function that runs a step so many times within a graph.
 
     The results of each run are carried to the loop's end: otherwise they would not be computed.
@@ -163,7 +164,7 @@ def _timed(kernel: _Kernel, x: Any, upstream: Any, passes: str) -> Callable[[int
     import tensorflow as tf
 
     if passes == "forward":
-        return _loop(lambda: [kernel.function(x)], [upstream])
+        return repeated(lambda: [kernel.function(x)], [upstream])
 
     def both() -> list[Any]:
         with tf.GradientTape() as tape:
@@ -172,10 +173,10 @@ def _timed(kernel: _Kernel, x: Any, upstream: Any, passes: str) -> Callable[[int
         none = tf.UnconnectedGradients.ZERO
         return [y, *tape.gradient(y, [x, *kernel.weights], upstream, none)]
 
-    return _loop(both, [upstream, x, *map(tf.convert_to_tensor, kernel.weights)])
+    return repeated(both, [upstream, x, *map(tf.convert_to_tensor, kernel.weights)])
 
 
-def _cases(kernels: list[_Kernel], elements: int) -> list[_Case]:
+def _cases(kernels: list[_Kernel], elements: int) -> list[Case]:
     """Return everything to be timed with tensors of that many elements."""
     import tensorflow as tf
 
@@ -191,7 +192,7 @@ def _cases(kernels: list[_Kernel], elements: int) -> list[_Case]:
         for passes in ("forward", "both"):
             labels = {**kernel.labels, "passes": passes, "inputs": "normal"}
             run = _timed(kernel, x[kernel.pieces], upstream, passes)
-            made.append(_Case(labels, run, kernel.repeats))
+            made.append(Case(labels, run, kernel.repeats))
     square = tf.constant(rng.standard_normal((CHANNELS, CHANNELS), np.float32))
     values = {"positive": abs(x[1]), "half": -x[1], "negative": -abs(x[1])}
     own = {**values, "again": tf.identity(x[1])}
@@ -199,16 +200,16 @@ def _cases(kernels: list[_Kernel], elements: int) -> list[_Case]:
     for inputs in own:
         labels = {**kernels[0].labels, "inputs": inputs}
         run = _timed(kernels[0], own[inputs], upstream, "both")
-        made.append(_Case({**labels, "passes": "both"}, run))
+        made.append(Case({**labels, "passes": "both"}, run))
         run = _next_layer(kernels[0].function(following[inputs]), square, upstream)
-        made.append(_Case({**labels, "passes": "next layer"}, run))
+        made.append(Case({**labels, "passes": "next layer"}, run))
     return made
 
 
 def _next_layer(outputs: Any, square: Any, start: Any) -> Callable[[int], Any]:
     import tensorflow as tf
 
-    return _loop(lambda: [tf.matmul(outputs, square)], [start])
+    return repeated(lambda: [tf.matmul(outputs, square)], [start])
 
 
 def measure(setting: Setting) -> "pd.DataFrame":
@@ -222,26 +223,26 @@ def measure(setting: Setting) -> "pd.DataFrame":
     sizes = setting["sizes"]
     entries = [entry for entry in setting.entries if entry.name != REFERENCE]
     with keras_defaults():
-        kernels = [k for entry in [resolve(REFERENCE), *entries] for k in _kernels(entry)]
+        kernels = [k for entry in [resolve(REFERENCE), *entries] for k in kernels_of(entry)]
         for place, elements in enumerate(sizes):
 
             def progress(done: int, of: int, place: int = place) -> None:
                 setting.progress(place * of + done, len(sizes) * of)
 
-            rows += _time_all(_cases(kernels, elements), elements, progress)
+            rows += time_cases(_cases(kernels, elements), elements, progress)
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     return pd.DataFrame(rows).assign(threads=threads)
 
 
-def _time_all(
-    cases: list[_Case], elements: int, progress: Callable[[int, int], None]
+def time_cases(
+    cases: list[Case], elements: int, progress: Callable[[int, int], None]
 ) -> list[dict[str, Any]]:
     """Time the cases in rounds, in an order of its own each, and return the table's rows."""
     import tensorflow as tf
 
     rounds = min(MOST_ROUNDS, max(FEWEST_ROUNDS, ELEMENTS_IN_ALL // elements))
     times = max(1, ELEMENTS_PER_CALL // elements)
-    everything = [_Case({}, _loop(list, [tf.zeros(1)])), *cases]
+    everything = [Case({}, repeated(list, [tf.zeros(1)])), *cases]
     rng = np.random.default_rng(elements)
     spent = np.zeros((len(everything), rounds))
     for number in range(rounds + 1):

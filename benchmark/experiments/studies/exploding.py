@@ -110,7 +110,7 @@ def _rows(
     norms = np.sqrt((gradients**2).sum(axis=2))
     finite = np.isfinite(losses) & np.isfinite(norms)
     for i, (gain, seed) in enumerate(cases):
-        for step in _kept(finite[:, i]):
+        for step in recorded_steps(finite[:, i]):
             numbers = {
                 "loss": losses[step, i],
                 "gradient_norm": norms[step, i],
@@ -149,7 +149,7 @@ def _clip(clipping: str) -> Callable | None:
     return lambda gradients: clipped(gradients, LIMIT)
 
 
-def _kept(finite: np.ndarray) -> list[int]:
+def recorded_steps(finite: np.ndarray) -> list[int]:
     """Return the steps to keep, from 0: ever fewer, the last, and the first that is not finite."""
     count = len(finite) if finite.all() else int(finite.argmin()) + 1
     growing = np.unique(np.round(1.3 ** np.arange(40)).astype(int)) - 1

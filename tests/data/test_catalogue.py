@@ -1,0 +1,6 @@
+from benchmark.data import catalogue
+
+
+def test_catalogue_order():
+    assert catalogue.NAMES == ("mnist", "fashion_mnist", "digits")
+    assert all(entry.name == name for name, entry in catalogue.CATALOGUE.items())
