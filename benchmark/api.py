@@ -304,7 +304,7 @@ def merge(
     from benchmark.results import merge as merge_results
 
     # One that has the machine to itself measures times.
-    with_times = [name for name, one in catalogue.catalogue().items() if one.alone]
+    with_times = [name for name, one in catalogue.all_experiments().items() if one.alone]
 
     check_style(style)
     with screen(console) as shown:

@@ -152,7 +152,7 @@ def _compare_alone(options: argparse.Namespace) -> int:
 
 
 def _add_experiments(parser: argparse.ArgumentParser) -> None:
-    from benchmark.experiments import catalogue as catalogue_experiments
+    from benchmark.experiments.catalogue import all_experiments
 
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="of an experiment; default: all of them")
@@ -172,14 +172,12 @@ def _add_experiments(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
     add("--fresh", action="store_true", help="measure again what is done already")
     _add_style(parser)
-    catalogue = catalogue_experiments.catalogue()
-    for name in dict.fromkeys(o.name for study in catalogue.values() for o in study.options):
-        owners = {s.name: o for s in catalogue.values() for o in s.options if o.name == name}
+    studies = all_experiments().values()
+    for name in dict.fromkeys(o.name for study in studies for o in study.options):
+        owners = {study.name: o for study in studies for o in study.options if o.name == name}
         texts = "; ".join(f"{owner}: {option.help}" for owner, option in owners.items())
         add(f"--{name.replace('_', '-')}", help=texts.replace("%", "%%"))
-    parser.epilog = "Experiments: " + "; ".join(
-        f"{study.name}: {study.title}" for study in catalogue.values()
-    )
+    parser.epilog = "Experiments: " + "; ".join(f"{s.name}: {s.title}" for s in studies)
 
 
 def _experiments(options: argparse.Namespace) -> int:
@@ -192,13 +190,10 @@ def _experiments(options: argparse.Namespace) -> int:
 
 
 def _measured(api: Any, names: list[str] | None, **settings: Any) -> int:
-    from benchmark.experiments import catalogue as catalogue_experiments
+    from benchmark.experiments.catalogue import all_experiments, resolve
 
     tables = api.run_experiments(names, **settings)
-    wanted = {
-        catalogue_experiments.resolve(name).name
-        for name in names or catalogue_experiments.catalogue()
-    }
+    wanted = {resolve(name).name for name in names or all_experiments()}
     return DONE if wanted == set(tables) else SOME_FAILED
 
 

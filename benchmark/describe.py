@@ -9,7 +9,7 @@ from benchmark.activations import names, resolve
 from benchmark.data import catalogue, loading
 from benchmark.errors import RequestError
 from benchmark.execution.progress import say, screen
-from benchmark.experiments import catalogue as catalogue_experiments
+from benchmark.experiments.catalogue import all_experiments
 from benchmark.results import provenance
 from benchmark.results.folder import Store
 from benchmark.training import request
@@ -31,10 +31,7 @@ def show_catalogue() -> None:
             f"Preset {name}: seeds {preset.seeds}, epochs {preset.epochs}, {preset.loss},"
             f" validation on {held}"
         )
-    lines += [
-        f"Experiment {made.name}: {made.question}"
-        for made in catalogue_experiments.catalogue().values()
-    ]
+    lines += [f"Experiment {made.name}: {made.question}" for made in all_experiments().values()]
     _show([table], lines)
 
 

@@ -135,7 +135,7 @@ def test_every_experiment_activation_and_dataset_is_named():
         name: (ROOT / "docs" / f"{name}.md").read_text()
         for name in ("experiments", "activations", "options")
     }
-    for name in experiments.catalogue():
+    for name in experiments.all_experiments():
         assert f"| `{name}` |" in documented["experiments"]
     for name in activations.names():
         assert re.search(rf"\b{name}\b", documented["activations"])

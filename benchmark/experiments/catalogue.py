@@ -3,29 +3,24 @@
 import functools
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING
 
 from benchmark.errors import unknown
-
-if TYPE_CHECKING:
-    pass
-
-
 from benchmark.experiments.base import Experiment
 
 
 @functools.cache
-def catalogue() -> dict[str, Experiment]:
+def all_experiments() -> dict[str, Experiment]:
     """Return all experiments by name, in the order of the report."""
     from benchmark.experiments import studies
 
+    names = [module.name for module in pkgutil.iter_modules(studies.__path__)]
     modules = (
-        importlib.import_module(f"{studies.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(studies.__path__)
-        if not found.name.startswith("_")
+        importlib.import_module(f"{studies.__name__}.{name}")
+        for name in names
+        if not name.startswith("_")
     )
-    found = [module.EXPERIMENT for module in modules]
-    return {made.name: made for made in sorted(found, key=lambda made: made.place)}
+    experiments = sorted((module.EXPERIMENT for module in modules), key=lambda one: one.place)
+    return {experiment.name: experiment for experiment in experiments}
 
 
 def resolve(name: str) -> Experiment:
@@ -35,6 +30,6 @@ def resolve(name: str) -> Experiment:
         RequestError: there is none; the message lists the nearest ones.
     """
     key = str(name).strip().lower().replace("-", "_")
-    if key not in catalogue():
-        raise unknown("experiment", name, catalogue())
-    return catalogue()[key]
+    if key not in all_experiments():
+        raise unknown("experiment", name, all_experiments())
+    return all_experiments()[key]

@@ -14,15 +14,15 @@ def write_claims(store: Store) -> pd.DataFrame:
 
     Its columns are `experiment`, `claim`, `verdict` and `evidence`.
     """
-    told = sections(store)
+    shown = sections(store)
     claims = pd.DataFrame(
         [
             {"experiment": section.name, **vars(finding)}
-            for section in told
+            for section in shown
             for finding in section.findings
         ],
         columns=CLAIM_COLUMNS,
     )
-    if told:
+    if shown:
         store.write_table(CLAIMS_TABLE, claims)
     return claims

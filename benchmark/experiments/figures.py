@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmark.errors import one_line
-from benchmark.experiments import catalogue as catalogue_experiments
+from benchmark.experiments.catalogue import all_experiments, resolve
 from benchmark.plotting.palette import all_line_styles
 from benchmark.plotting.rendering import rendered
 from benchmark.results.folder import Store
@@ -15,7 +15,7 @@ def redraw_experiments(store: Store, style: str = "light") -> dict[str, str]:
     Returns why some could not be drawn, by name; a table of another version, for instance.
     """
     undrawn = {}
-    for name in catalogue_experiments.catalogue():
+    for name in all_experiments():
         record = store.measurement(name)
         if not record:
             continue
@@ -41,10 +41,10 @@ def draw_experiment(
     """
     from benchmark.plotting.style import figure_style
 
-    made, table = catalogue_experiments.resolve(name), store.table(f"experiments/{name}.csv")
+    experiment, table = resolve(name), store.table(f"experiments/{name}.csv")
     paths = []
     with figure_style(style):
-        drawn = made.figures(table, all_line_styles(table, places or {}))
+        drawn = experiment.figures(table, all_line_styles(table, places or {}))
         for key, figure in drawn.items():
             formats = {ending: rendered(figure, ending) for ending in ("png", "svg")}
             paths += store.write_figure(f"{name}-{key}" if key else name, formats)

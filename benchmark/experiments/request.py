@@ -78,12 +78,12 @@ def request(
     Raises:
         RequestError: one of them cannot be used.
     """
-    everything = list(catalogue.catalogue().values())
+    everything = list(catalogue.all_experiments().values())
     if chosen is not None:
         named = listed("experiments", chosen, lambda item: catalogue.resolve(item).name)
-        everything = [made for made in everything if made.name in named]
+        everything = [experiment for experiment in everything if experiment.name in named]
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    known = {option.name for made in everything for option in made.options}
+    known = {option.name for experiment in everything for option in experiment.options}
     for name in given:
         if name not in known:
             raise _stray(name, everything)
@@ -94,58 +94,58 @@ def request(
         None if seeds is None else seed_list(seeds),
         # Of options with one name each experiment has its own rules.
         {
-            (made.name, option.name): _converted(made, option, given[option.name])
-            for made in everything
-            for option in made.options
+            (experiment.name, option.name): _converted(experiment, option, given[option.name])
+            for experiment in everything
+            for option in experiment.options
             if option.name in given
         },
     )
 
 
-def _converted(made: Experiment, option: Option, value: Any) -> Any:
+def _converted(experiment: Experiment, option: Option, value: Any) -> Any:
     try:
         return option.convert(value)
     except RequestError as error:
-        raise RequestError(f"{made.name}: {error}") from error
+        raise RequestError(f"{experiment.name}: {error}") from error
 
 
 def _stray(name: str, chosen: list[Experiment]) -> RequestError:
     """Return the error for an option that none of the chosen experiments has."""
     owners = [
-        made.name
-        for made in catalogue.catalogue().values()
-        if name in (option.name for option in made.options)
+        experiment.name
+        for experiment in catalogue.all_experiments().values()
+        if name in (option.name for option in experiment.options)
     ]
     if not owners:
-        own = {option.name for made in chosen for option in made.options}
+        own = {option.name for experiment in chosen for option in experiment.options}
         return unknown("option", name, sorted({*own, *KEYWORDS}))
-    asked = ", ".join(made.name for made in chosen)
+    asked = ", ".join(experiment.name for experiment in chosen)
     option = name.replace("_", "-")
     return RequestError(f"option '--{option}' is of {', '.join(owners)}, not of {asked}")
 
 
 def specs_for(wanted: ExperimentsRequest, dataset: str, data_sha256: str) -> list[MeasurementSpec]:
     """Return one spec per experiment, in the report's order."""
-    return [_spec(wanted, made, dataset, data_sha256) for made in wanted.experiments]
+    return [_spec(wanted, experiment, dataset, data_sha256) for experiment in wanted.experiments]
 
 
 def _spec(
-    wanted: ExperimentsRequest, made: Experiment, dataset: str, data_sha256: str
+    wanted: ExperimentsRequest, experiment: Experiment, dataset: str, data_sha256: str
 ) -> MeasurementSpec:
     chosen = wanted.activations
     if chosen is None:
-        own = names() if made.activations is None else made.activations
+        own = names() if experiment.activations is None else experiment.activations
         chosen = list(dict.fromkeys([*own, *wanted.beside]))
-    seeds = list(range(made.seeds)) if wanted.seeds is None else wanted.seeds
+    seeds = list(range(experiment.seeds)) if wanted.seeds is None else wanted.seeds
     return MeasurementSpec(
-        experiment=made.name,
+        experiment=experiment.name,
         activations=tuple((name, fingerprint.fingerprint(resolve(name))) for name in chosen),
-        seeds=tuple(seeds) if made.seeds else (),
+        seeds=tuple(seeds) if experiment.seeds else (),
         options=tuple(
-            (option.name, wanted.options.get((made.name, option.name), option.default))
-            for option in made.options
+            (option.name, wanted.options.get((experiment.name, option.name), option.default))
+            for option in experiment.options
         ),
-        dataset=dataset if made.images else "",
-        data_sha256=data_sha256 if made.images else "",
-        protocol=made.protocol,
+        dataset=dataset if experiment.images else "",
+        data_sha256=data_sha256 if experiment.images else "",
+        protocol=experiment.protocol,
     )

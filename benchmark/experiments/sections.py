@@ -32,32 +32,34 @@ def sections(store: Store) -> list[Section]:
     """
     there, failures = store.measured(), store.failures()
     return [
-        _section(store, made, failures.get(name, ""))
-        for name, made in catalogue.catalogue().items()
+        _section(store, experiment, failures.get(name, ""))
+        for name, experiment in catalogue.all_experiments().items()
         if name in there or name in failures
     ]
 
 
-def _section(store: Store, made: Experiment, failure: str) -> Section:
+def _section(store: Store, experiment: Experiment, failure: str) -> Section:
     note = f"The last attempt failed: {failure}." if failure else ""
-    if not store.measurement(made.name):
-        again = f"`python -m benchmark experiments {made.name}` makes it anew"
-        return Section(made, "", [], {}, note or f"Its table is unfinished or damaged: {again}.")
+    if not store.measurement(experiment.name):
+        again = f"`python -m benchmark experiments {experiment.name}` makes it anew"
+        return Section(
+            experiment, "", [], {}, note or f"Its table is unfinished or damaged: {again}."
+        )
     try:
-        table = store.table(f"experiments/{made.name}.csv")
-        method, findings = made.method(table), made.findings(table)
+        table = store.table(f"experiments/{experiment.name}.csv")
+        method, findings = experiment.method(table), experiment.findings(table)
     except Exception as error:
-        again = f"`python -m benchmark experiments {made.name} --fresh` makes it anew"
-        return Section(made, "", [], {}, f"Its table cannot be read ({error!r}): {again}.")
+        again = f"`python -m benchmark experiments {experiment.name} --fresh` makes it anew"
+        return Section(experiment, "", [], {}, f"Its table cannot be read ({error!r}): {again}.")
     if note:
         note += " This is the table of an earlier one."
     figures = {
-        path: made.captions[key]
-        for path in store.figures(made.name)
-        if path.suffix == ".svg" and (key := _key(made, path)) in made.captions
+        path: experiment.captions[key]
+        for path in store.figures(experiment.name)
+        if path.suffix == ".svg" and (key := _key(experiment, path)) in experiment.captions
     }
-    return Section(made, method, findings, figures, note)
+    return Section(experiment, method, findings, figures, note)
 
 
-def _key(made: Experiment, path: Path) -> str:
-    return path.stem.removeprefix(made.name).removeprefix("-")
+def _key(experiment: Experiment, path: Path) -> str:
+    return path.stem.removeprefix(experiment.name).removeprefix("-")

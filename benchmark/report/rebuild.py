@@ -27,7 +27,7 @@ def rebuild(store: Store, style: str, baseline: str | None, console: "Console") 
         ReportError: the report notebook could not be executed; tables and figures are written.
     """
     recorded = store.recorded()
-    measured = [name for name in catalogue.catalogue() if name in store.measured()]
+    measured = [name for name in catalogue.all_experiments() if name in store.measured()]
     undrawn = redraw_experiments(store, style)
     if recorded:
         known, images = _known_as(baseline), _data_at_hand(recorded)

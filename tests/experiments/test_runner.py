@@ -29,7 +29,7 @@ from benchmark.plotting.style import figure_style
 from benchmark.results.folder import Store
 
 ROOT = Path(__file__).parents[2]
-NAMES = list(catalogue.catalogue())
+NAMES = list(catalogue.all_experiments())
 # Settings that keep the tests short; an experiment without any is tested at its own.
 SMALL = {
     "cost": {"sizes": "1024"},
@@ -132,7 +132,7 @@ def test_is_a_function_of_its_setting(name, tmp_path):
 
 
 def test_places_are_those_of_the_report():
-    places = [made.place for made in catalogue.catalogue().values()]
+    places = [made.place for made in catalogue.all_experiments().values()]
     assert places == sorted(set(places))
 
 
@@ -341,7 +341,7 @@ def test_run_all_does_everything(tmp_path, monkeypatch, capfd):
     small = base.Option("depths", [1], lambda value: value, "small")
     rest = few["gradient_flow"].options[1:]
     few["gradient_flow"] = dataclasses.replace(few["gradient_flow"], options=(small, *rest))
-    monkeypatch.setattr(catalogue, "catalogue", lambda: few)
+    monkeypatch.setattr(catalogue, "all_experiments", lambda: few)
     words = "--dataset digits --limit 100 --epochs 1 --seeds 1 --activations relu,mish"
     assert cli.run_all([*words.split(), "--output", str(tmp_path)]) == 0
     out = capfd.readouterr().out

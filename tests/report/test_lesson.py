@@ -57,7 +57,7 @@ class TestContent:
 
     def test_every_experiment_is_shown_with_its_claims(self, lesson):
         measured = re.findall(r'^measured\("(\w+)"', text(lesson, "code"), re.M)
-        assert sorted(measured) == sorted(catalogue.catalogue())
+        assert sorted(measured) == sorted(catalogue.all_experiments())
 
     def test_figures_and_tables_exist(self, lesson):
         folder = results(lesson)
@@ -65,7 +65,7 @@ class TestContent:
             assert key in catalogue.resolve(name).captions, (name, key)
         missing = [
             name
-            for name in (*catalogue.catalogue(), "claims")
+            for name in (*catalogue.all_experiments(), "claims")
             if not (folder / "experiments" / f"{name}.csv").exists()
         ]
         assert not missing
