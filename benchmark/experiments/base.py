@@ -1,8 +1,8 @@
-"""The theory, measured: one file per question, each with a tidy table, figures and findings.
+"""What an experiment is: a question, how it is measured, drawn and judged.
 
-An experiment is a module of this package that defines `EXPERIMENT`. It is found by itself, and
-shows in the command line, the figures and the report. Importing an experiment loads nothing heavy:
-TensorFlow, pandas and matplotlib come through `benchmark.lazy`.
+Each is a file in `studies` that defines `EXPERIMENT`. It is found by itself, and shows in the
+command line, the figures and the report. Importing one loads nothing heavy: TensorFlow, pandas and
+matplotlib are imported in the functions that need them.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.activations import ARTICLE_SIX, Activation
+from benchmark.experiments.claims import Finding
 from benchmark.plotting.palette import LineStyle
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmark.data.loading import Split
-
-
-from benchmark.experiments.claims import Finding
 
 SIX_AND_TANH = (*ARTICLE_SIX, "tanh")
 
@@ -62,10 +60,10 @@ class Setting:
     def __getitem__(self, option: str) -> Any:
         return self.options[option]
 
-    def pixels(self, part: str, standardised: bool = False) -> "np.ndarray":
+    def pixels(self, part: str, standardized: bool = False) -> "np.ndarray":
         """Return the images of "train", "val" or "test" as rows of float32 numbers, (n, inputs).
 
-        They lie in [0, 1] as in the comparison; standardised, the training images' pixels have
+        They lie in [0, 1] as in the comparison; standardized, the training images' pixels have
         together mean 0 and variance 1.
         """
         import numpy as np
@@ -77,7 +75,7 @@ class Setting:
             images = getattr(self.data, f"x_{name}")
             return images.reshape(len(images), -1).astype(np.float32) / scale
 
-        if not standardised:
+        if not standardized:
             return flat(part)
         train = flat("train")
         return (flat(part) - train.mean()) / train.std()

@@ -1,4 +1,4 @@
-"""The one place that knows paths and file formats: atomic writes, resume, lock, loading."""
+"""The results folder: where its files are, its lock, its tables read and written."""
 
 import contextlib
 import csv

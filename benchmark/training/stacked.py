@@ -69,7 +69,7 @@ class Steps:
 class Networks:
     """Dense networks: inputs → hidden layers with the activation → logits.
 
-    With the same seed and widths the initial weights are those of `models.build_mlp`.
+    With the same seed and widths the initial weights are those of `models.networks.build_mlp`.
 
     Args:
         entry: the activation after each hidden layer.

@@ -27,7 +27,7 @@ from tests.execution.test_comparison import histories, predictions
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"dataset": "digits", "limit": 300, "epochs": 3, "seeds": 1}
-WORKERS = ("--nworkers", "2", "--nthreads", "1", "--no-dashboard")
+WORKERS = ("--nworkers", "1", "--nthreads", "1", "--no-dashboard")
 LONG = ["--dataset", "digits", "--activations", "relu,elu,tanh", "--seeds", "2", "--epochs", "60"]
 
 
@@ -42,7 +42,7 @@ sys.meta_path.insert(0, Hidden())
 
 
 class Cluster:
-    """What a user starts by hand: `dask scheduler`, and two machines with two workers each."""
+    """What a user starts by hand: `dask scheduler`, and two machines with a worker each."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -109,6 +109,17 @@ def workers(tmp_path):
 
 
 @pytest.fixture(scope="module")
+def steady(tmp_path_factory):
+    """A cluster that no test takes anything from."""
+    started = Cluster(tmp_path_factory.mktemp("steady") / "cluster")
+    try:
+        started.open()
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture(scope="module")
 def local(tmp_path_factory):
     """The long comparison on this machine alone."""
     output = tmp_path_factory.mktemp("local")
@@ -148,7 +159,7 @@ def started(output, address):
 @pytest.mark.slow
 def test_a_lost_worker_costs_a_retry_and_no_bit(workers, local, tmp_path):
     process = started(tmp_path / "out", workers.address)
-    wait_until(lambda: len(workers.begun()) == 4)
+    wait_until(lambda: len(workers.begun()) == 2)
     workers.lose("one")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -156,7 +167,7 @@ def test_a_lost_worker_costs_a_retry_and_no_bit(workers, local, tmp_path):
     assert predictions(tmp_path / "out") == predictions(local)
     runs = pd.read_csv(tmp_path / "out" / "runs.csv")
     assert runs["status"].tolist() == ["complete"] * 6
-    # Four runs were under way, two of them there: what came back is of one attempt each.
+    # Two runs were under way, one of them there: what came back is of one attempt each.
     begun = [
         path.read_text().count(" run digits-") for path in (tmp_path / "out").glob("**/log.txt")
     ]
@@ -186,7 +197,7 @@ def test_a_lost_scheduler_costs_nothing_that_was_recorded(workers, local, tmp_pa
 
 
 @pytest.mark.slow
-def test_activations_travel(workers, tmp_path):
+def test_activations_travel(steady, tmp_path):
     """An activation from a file that lies only here."""
     (tmp_path / "plugin.py").write_text(
         "from benchmark import register_activation\nimport tensorflow as tf\nSLOPE = 0.3\n"
@@ -194,7 +205,7 @@ def test_activations_travel(workers, tmp_path):
     )
     words = ["--dataset", "digits", "--activations", "steep", "--epochs", "2", "--seeds", "1"]
     outputs = [tmp_path / "here", tmp_path / "there"]
-    for output, more in zip(outputs, ([], ["--scheduler", workers.address])):
+    for output, more in zip(outputs, ([], ["--scheduler", steady.address])):
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "benchmark", "compare", *words, *more),
@@ -211,18 +222,18 @@ def test_activations_travel(workers, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(real_data() is None, reason="needs mnist.npz in BENCHMARK_TEST_DATA")
-def test_data_travel(workers, tmp_path, monkeypatch):
+def test_data_travel(steady, tmp_path, monkeypatch):
     """Data that lie only here: the workers look for none."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mnist.npz").symlink_to(real_data() / "mnist.npz")
     settings = {"dataset": "mnist", "data_dir": tmp_path / "data", "limit": 200, "epochs": 1}
     compare(["relu"], seeds=1, jobs=1, output=tmp_path / "here", **settings)
     there = tmp_path / "there"
-    compare(["relu"], seeds=1, scheduler=workers.address, output=there, **settings)
+    compare(["relu"], seeds=1, scheduler=steady.address, output=there, **settings)
     assert histories(there) == histories(tmp_path / "here")
     assert predictions(there) == predictions(tmp_path / "here")
     # Cleared up after the job.
-    wait_until(lambda: not list(workers.folder.glob("*/**/*.npz")))
+    wait_until(lambda: not list(steady.folder.glob("*/**/*.npz")))
 
 
 @pytest.mark.slow
@@ -254,22 +265,22 @@ def test_a_worker_with_several_threads_is_refused(workers, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_set_up_for_another_job_start_anew(workers, tmp_path):
+def test_workers_set_up_for_another_job_start_anew(steady, tmp_path):
     for threads in (1, 2):
         results = compare(
-            ["relu"], scheduler=workers.address, output=tmp_path, threads=threads, **SMALL
+            ["relu"], scheduler=steady.address, output=tmp_path, threads=threads, **SMALL
         )
         assert set(results.runs["status"]) == {"complete"}
 
 
 @pytest.mark.slow
-def test_activations_that_end_their_process_are_refused(workers, tmp_path):
+def test_activations_that_end_their_process_are_refused(steady, tmp_path):
     @register_activation
     def fatal(x):
         os._exit(3)
 
     with pytest.raises(RequestError, match="check of your activations failed: one of them ends"):
-        compare(["fatal"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+        compare(["fatal"], scheduler=steady.address, output=tmp_path / "out", **SMALL)
 
 
 @pytest.mark.slow

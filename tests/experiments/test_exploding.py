@@ -65,7 +65,7 @@ def test_large_weights_explode_and_clipped_ones_do_not(measured):
 @pytest.mark.parametrize("gain", [1, 16])
 def test_first_step_is_that_of_the_network(measured, data, gain):
     asked = setting(data, ())
-    x, y = asked.pixels("train", standardised=True), asked.labels("train")
+    x, y = asked.pixels("train", standardized=True), asked.labels("train")
     nets = stacked.Networks(resolve("relu"), (64, 128, 128, 128, 10), (1,), gain=gain)
     batch = batch_order(1, 1, 400)[:128]
     found = nets.gradients(x[batch], y[batch], training=True)
@@ -88,7 +88,7 @@ def test_scaling_a_relu_network_leaves_the_ratio_of_weight_gradients(data):
     Exact for the network without biases, which are 0 at the start, and a given error at the
     output: the share is the same whatever the scale, since every layer's weights have one.
     """
-    x = setting(data, ()).pixels("train", standardised=True)[:1]
+    x = setting(data, ()).pixels("train", standardized=True)[:1]
     ratios, pre = [], []
     for gain in (4.0, 16.0):
         nets = stacked.Networks(resolve("relu"), (64, 128, 128, 128, 10), (0,), gain=gain)

@@ -68,7 +68,7 @@ def closed_form(kernels, x, y):
 
 
 def test_linear_network_has_the_gradients_of_the_closed_form(data):
-    x, y = setting(data).pixels("train", standardised=True).astype(float), data.y_train
+    x, y = setting(data).pixels("train", standardized=True).astype(float), data.y_train
     nets = Networks(resolve("linear"), (64, 9, 8, 7, 6, 10), (3,), dtype="float64")
     found = nets.gradients(x, y, training=True)
     pre, kernels = closed_form([kernel.numpy()[0] for kernel in nets.kernels], x, y)
@@ -79,7 +79,7 @@ def test_linear_network_has_the_gradients_of_the_closed_form(data):
 @pytest.mark.parametrize("kind", [GLOROT, HE])
 def test_table_of_a_linear_network_agrees_with_the_closed_form(measured, data, kind):
     rows = network(measured, "linear", 5, kind, seed=1)
-    x = setting(data).pixels("train", standardised=True)[: rows.images.iloc[0]].astype(float)
+    x = setting(data).pixels("train", standardized=True)[: rows.images.iloc[0]].astype(float)
     nets = Networks(resolve("linear"), (64, *[128] * 5, 10), (1,), initializer=kind)
     weights = [kernel.numpy()[0].astype(float) for kernel in nets.kernels]
     pre, kernels = closed_form(weights, x, data.y_train[: len(x)])
@@ -105,7 +105,7 @@ def test_sigmoid_multiplies_pre_activation_gradients_by_less_than_the_bound(meas
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_update_is_what_training_does(measured, data, batch_norm):
     asked = setting(data)
-    x, y = asked.pixels("train", standardised=True), asked.labels("train")
+    x, y = asked.pixels("train", standardized=True), asked.labels("train")
     widths = (64, 128, 128, 128, 10)
     nets = Networks(resolve("selu"), widths, (0,), initializer=HE, batch_norm=batch_norm)
     start = [kernel.numpy() for kernel in nets.kernels[:-1]]

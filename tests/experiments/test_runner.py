@@ -138,7 +138,7 @@ def test_places_are_those_of_the_report():
 
 def test_catalogue_is_light():
     code = (
-        "import sys; from benchmark.experiments import base; base.catalogue();"
+        "import sys; from benchmark.experiments import catalogue; catalogue.all_experiments();"
         "print([m for m in ('tensorflow', 'pandas', 'matplotlib', 'scipy') if m in sys.modules])"
     )
     words = [sys.executable, "-c", code]
@@ -146,9 +146,9 @@ def test_catalogue_is_light():
     assert done.stdout.strip() == "[]"
 
 
-def test_pixels_standardised():
+def test_pixels_standardized():
     setting = small_setting("dead_units", ["relu"])
-    train = setting.pixels("train", standardised=True)
+    train = setting.pixels("train", standardized=True)
     assert train.shape == (320, 64)
     assert train.mean() == pytest.approx(0, abs=1e-5)
     assert train.std() == pytest.approx(1, abs=1e-5)

@@ -150,7 +150,7 @@ def test_measured_table_is_tidy_and_a_function_of_its_setting():
 def test_initial_outputs_agree_with_a_network_computed_by_hand():
     data = loading.split(loading.load(loading.locate("digits")), limit=200)
     setting = Setting((), (), {}, "digits", data)
-    x = setting.pixels("val", standardised=True)[: saturation.IMAGES].astype(float)
+    x = setting.pixels("val", standardized=True)[: saturation.IMAGES].astype(float)
     table = small(activations=("tanh",))
     made = stacked.Networks(
         resolve("tanh"), [64, 64, 64, 10], [1], initializer="lecun_uniform", gain=3**-0.5

@@ -81,7 +81,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     from benchmark.training import stacked
 
-    x = setting.pixels("train", standardised=True)[:EXAMPLES]
+    x = setting.pixels("train", standardized=True)[:EXAMPLES]
     y = setting.labels("train")[:EXAMPLES]
     cases = [(gain, seed) for gain in setting["gains"] for seed in setting.seeds]
     nets = stacked.Networks(

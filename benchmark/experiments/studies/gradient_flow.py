@@ -54,7 +54,7 @@ def measure(setting: Setting) -> "DataFrame":
 
     from benchmark.training import stacked
 
-    x = setting.pixels("train", standardised=True)[:EXAMPLES]
+    x = setting.pixels("train", standardized=True)[:EXAMPLES]
     y = setting.labels("train")[:EXAMPLES]
     planned = [
         (entry, depth, normalised)

@@ -75,8 +75,8 @@ def _rows(
 
     from benchmark.training import stacked
 
-    x, y = setting.pixels("train", standardised=True), setting.labels("train")
-    x_val, y_val = setting.pixels("val", standardised=True), setting.labels("val")
+    x, y = setting.pixels("train", standardized=True), setting.labels("train")
+    x_val, y_val = setting.pixels("val", standardized=True), setting.labels("val")
     pairs = [(rate, seed) for rate in setting["learning_rates"] for seed in setting.seeds]
     widths = [x.shape[1], *[UNITS] * setting["depth"], setting.data.classes]
     # Uniform in ±1/√inputs, the paper's eq. 1: LeCun's range over √3. The output layer's is
