@@ -127,10 +127,10 @@ def compare(
         with screen(console) as shown:
             with store.lock():
                 resolved = request_file.of_comparison(wanted, prepared.specs, baseline)
-                request_file.write(store, request_file.COMPARE, given, resolved)
-                recorded, purposes = comparison.train(
-                    prepared, store, shown, jobs=jobs, fresh=fresh, cluster=cluster
-                )
+                with request_file.recorded(store, request_file.COMPARE, given, resolved):
+                    recorded, purposes = comparison.train(
+                        prepared, store, shown, jobs=jobs, fresh=fresh, cluster=cluster
+                    )
                 # It would show the numbers of before.
                 store.remove("report.html")
                 images = prepared.data
@@ -218,6 +218,7 @@ def run_experiments(
     from benchmark.report.screen import show_claims
     from benchmark.results import request_file
 
+    beside = list(beside)
     given = {"names": names, "activations": activations, "seeds": seeds, "dataset": dataset}
     given |= {"data_dir": data_dir, "beside": beside, **options}
     wanted = experiments_request(names, activations, beside, seeds, options)
@@ -232,10 +233,10 @@ def run_experiments(
             store.remove("report.html")
             specs = runner.specs(wanted, located)
             resolved = {spec.experiment: spec.as_json() for spec in specs}
-            request_file.write(store, request_file.EXPERIMENTS, given, resolved)
-            failed = runner.measure(
-                specs, located, store, shown, jobs=jobs, fresh=fresh, style=style
-            )
+            with request_file.recorded(store, request_file.EXPERIMENTS, given, resolved):
+                failed = runner.measure(
+                    specs, located, store, shown, jobs=jobs, fresh=fresh, style=style
+                )
             claims = claims_table.write_claims(store)
             tables = {
                 experiment.name: store.table(f"experiments/{experiment.name}.csv")

@@ -6,10 +6,12 @@ workers, a finished run's files travel back; what is recorded is recorded here.
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import io
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +29,8 @@ from benchmark.execution.training_run import TrainingRun
 
 CONNECT_SECONDS = 10
 FORGET_SECONDS = 10
+# Between two looks at how many workers there are.
+COUNT_SECONDS = 1.0
 
 
 class Delivery(WorkerPlugin):
@@ -39,13 +43,17 @@ class Delivery(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Keep the data in the worker's own folder."""
         os.environ.update(workers.worker_environment())
+        # What takes its memory is compiled code, which no waiting frees: it would pause for ever.
+        worker.memory_manager.memory_pause_fraction = False
         self.path = os.path.join(worker.local_directory, f"{self.name}.npz")
         Path(self.path).write_bytes(self._content)
 
     def teardown(self, worker: Worker) -> None:
         """Clear up after the job."""
         Path(self.path).unlink(missing_ok=True)
-        workers.forget_trainers()
+        tasks.split_of.cache_clear()
+        if not worker.state.executing_count:
+            workers.forget_trainers()
 
 
 def packed(data: loading.Dataset) -> bytes:
@@ -74,10 +82,13 @@ class Cluster(workers.DaskWorkers):
         self._address = address
         self._topic = f"{workers.TOPIC}-{uuid.uuid4().hex[:12]}"
         self._delivered = False
+        self._counted = (0.0, 1)
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(_log_of_dask_silenced())
         try:
-            asyncio.run(_identity(address))
+            # In a thread: a notebook has an event loop of its own in this one.
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                pool.submit(asyncio.run, _identity(address)).result()
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except Exception as error:
             self._stack.close()
@@ -98,13 +109,20 @@ class Cluster(workers.DaskWorkers):
         """Return the number of workers."""
         return len(self._workers())
 
+    def _slots(self) -> int:
+        """Return how many tasks to have with Dask: as many as there are workers, who may join."""
+        if time.monotonic() - self._counted[0] > COUNT_SECONDS:
+            self._counted = (time.monotonic(), max(1, self.gpus() or self.size()))
+        return self._counted[1]
+
     def prepare(self, data: loading.Dataset, settings: Settings) -> None:
         """Send the data to every worker, now or when it joins; once for all tasks of a job.
 
         Workers whose TensorFlow runs with other settings, of another job, are started anew.
 
         Raises:
-            RequestError: a worker lacks this project, has several threads, or cannot take the data.
+            RequestError: a worker has several threads, does another job with other settings, lacks
+                this project, or cannot take the data.
         """
         if self._delivered:
             return
@@ -112,21 +130,34 @@ class Cluster(workers.DaskWorkers):
             if worker["nthreads"] > 1:
                 raise RequestError(_several_threads(address, worker["nthreads"], self._address))
         try:
+            self._client.run_on_scheduler(tasks.current_settings)
             self._restart_others(settings)
             self._stack.callback(self._forget)
             self._client.register_plugin(Delivery(self._topic, packed(data)), name=self._topic)
+        except RequestError:
+            raise
         except Exception as error:
             reason = tasks.error_line(error)
             if "ModuleNotFoundError" in reason:
                 reason += ": install this project there, in the same version as here"
-            raise RequestError(f"a worker of {self._address} cannot be used: {reason}") from error
+            raise RequestError(
+                f"a machine of scheduler {self._address} cannot be used: {reason}"
+            ) from error
         self._delivered = True
 
     def _restart_others(self, settings: Settings) -> None:
         set_up = self._client.run(tasks.current_settings)
         others = [address for address, other in set_up.items() if other not in (None, settings)]
-        if others:
+        if not others:
+            return
+        processing = self._client.processing()
+        for address in others:
+            if processing.get(address):
+                raise RequestError(f"worker {address} does a job with other settings: wait for it")
+        try:
             self._client.restart_workers(others)
+        except ValueError as error:
+            raise RequestError(_set_up_otherwise(others[0])) from error
 
     def _forget(self) -> None:
         # Where the scheduler or a worker is gone there may be nothing left to clear up.
@@ -146,9 +177,12 @@ class Cluster(workers.DaskWorkers):
     def _execute(task: TrainingRun, topic: str) -> tuple[Record, dict[str, bytes]]:
         """Do a run in a folder of its own; return its record and its files by name."""
         worker = get_worker()
+        # Of a worker that joined late.
         if worker.state.nthreads > 1:
             scheduler = worker.scheduler.address
-            raise RuntimeError(_several_threads(worker.address, worker.state.nthreads, scheduler))
+            raise RequestError(_several_threads(worker.address, worker.state.nthreads, scheduler))
+        if tasks.current_settings() not in (None, task.settings):
+            raise RequestError(_set_up_otherwise(worker.address))
         key = worker.get_current_task()
 
         def report(event: Event) -> None:
@@ -191,6 +225,13 @@ def _several_threads(worker: str, threads: int, scheduler: str) -> str:
     return (
         f"worker {worker} has {threads} threads: a worker does one task at a time; start N of them"
         f" with `dask worker {scheduler} --nworkers N --nthreads 1`"
+    )
+
+
+def _set_up_otherwise(worker: str) -> str:
+    return (
+        f"worker {worker} was set up for other threads or another device by an earlier job: start"
+        " it anew"
     )
 
 

@@ -108,6 +108,10 @@ class Estimate:
         self._shares[name] = 1.0
         self._waiting.discard(name)
         self._ended.add(name)
+        pace = self._paces.get(name)
+        if pace and not pace.first:
+            # It reported nothing in between: all its time tells of its speed.
+            pace.first, pace.last = (pace.begun, 0.0), (time.monotonic(), 1.0)
 
     def seconds_left(self) -> float:
         """Estimate from the speed of the tasks so far; before there is one, from their guesses."""
@@ -124,7 +128,7 @@ class Estimate:
 
     def _speed(self) -> tuple[float, float]:
         """Return seconds per guessed second, and the seconds before a task's first report."""
-        paces = {name: pace for name, pace in self._paces.items() if pace.first}
+        paces = {name: pace for name, pace in list(self._paces.items()) if pace.first}
         spent = sum(pace.last[0] - pace.first[0] for pace in paces.values() if pace.first)
         guessed = sum(
             self._seconds[name] * (pace.last[1] - pace.first[1])

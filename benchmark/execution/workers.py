@@ -47,7 +47,9 @@ def silence_dask() -> dict[logging.Logger, int]:
 
 def worker_environment() -> dict[str, str]:
     """Return the environment variables that a process needs before it loads TensorFlow."""
-    flags = f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}".strip()
+    flags = os.environ.get("XLA_FLAGS", "")
+    if XLA_FLAGS not in flags:
+        flags = f"{flags} {XLA_FLAGS}".strip()
     return {"XLA_FLAGS": flags, "KERAS_BACKEND": "tensorflow"}
 
 
@@ -105,8 +107,6 @@ class DaskWorkers(Workers):
 
     _client: "Client"
     _topic: str
-    # How many tasks are with Dask at a time; None: all.
-    _ahead: int | None = None
 
     def check(self, user_activations: bytes, settings: Settings) -> list[str]:
         """Check the user's activations in a worker; see `check_activations`."""
@@ -136,19 +136,21 @@ class DaskWorkers(Workers):
         submitted: dict[str, tuple[Task, Future]] = {}
         waiting = iter(enumerate(tasks))
 
-        def submit_next() -> None:
-            for rank, task in itertools.islice(waiting, 1):
+        def submit_more() -> None:
+            # A task waits here: one that waits at a worker would be counted among what killed it.
+            free = max(self._slots() - len(submitted), 0)
+            for rank, task in itertools.islice(waiting, free):
                 future = self._start(task, rank)
                 submitted[str(future.key)] = (task, future)
                 future.add_done_callback(arrivals.put)
 
-        for _ in range(self._ahead or len(tasks)):
-            submit_next()
+        submit_more()
         while submitted:
             try:
                 # Bounded, so that Ctrl-C is heard on every system.
                 arrival = arrivals.get(timeout=1.0)
             except queue.Empty:
+                submit_more()
                 continue
             if isinstance(arrival, dict):
                 report(arrival)
@@ -156,7 +158,7 @@ class DaskWorkers(Workers):
             task, future = submitted.pop(str(arrival.key))
             if future.cancelled():
                 raise SchedulerLostError(_SCHEDULER_LOST)
-            submit_next()
+            submit_more()
             yield self._record(task, future)
             future.release()
 
@@ -165,6 +167,9 @@ class DaskWorkers(Workers):
 
         try:
             return self._arrived(task, future.result())
+        except RequestError:
+            # A worker that cannot be used would fail all the others too.
+            raise
         except KilledWorker as error:
             return task.failed(f"its worker was lost {error.allowed_failures + 1} times")
         except Exception as error:
@@ -183,6 +188,10 @@ class DaskWorkers(Workers):
 
     # What a worker calls with the task and the topic of its events; its answer is for `_arrived`.
     _execute: Callable[..., Any]
+
+    @abc.abstractmethod
+    def _slots(self) -> int:
+        """Return how many tasks may be with Dask now."""
 
     @abc.abstractmethod
     def _arrived(self, task: Task, answer: Any) -> Record:
@@ -230,8 +239,10 @@ class LocalWorkers(DaskWorkers):
             )
         )
         self._client = self._stack.enter_context(Client(self._cluster))
-        # A task waits here: one that waits at a worker would be counted among what killed it.
-        self._ahead = jobs
+        self._jobs = jobs
+
+    def _slots(self) -> int:
+        return self._jobs
 
     @staticmethod
     def _execute(task: Task, topic: str) -> Record:

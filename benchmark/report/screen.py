@@ -82,8 +82,9 @@ def _joined(text: str) -> str:
 
 
 def _run_counts(row: dict[str, Any]) -> str:
-    kinds = ("not_learned", "diverged", "failed")
-    odd = [f"{row[f'n_{kind}']:.0f} {kind.replace('_', ' ')}" for kind in kinds if row[f"n_{kind}"]]
+    counts = {kind: row[f"n_{kind}"] for kind in ("not_learned", "diverged", "failed")}
+    # Whether runs learned may be unknown (NaN).
+    odd = [f"{count:.0f} {kind.replace('_', ' ')}" for kind, count in counts.items() if count > 0]
     return ", ".join([str(row["n_completed"]), *odd])
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from benchmark.errors import RequestError
+from benchmark.results.formats import read_record, write_atomic, write_record
+
 if TYPE_CHECKING:
     from benchmark.results.folder import Store
     from benchmark.training.request import Request
@@ -27,6 +30,24 @@ def asked_as(words: Sequence[str]) -> Iterator[None]:
         _words.reset(token)
 
 
+@contextlib.contextmanager
+def recorded(
+    store: "Store", command: str, given: Mapping[str, Any], resolved: Mapping[str, Any]
+) -> Iterator[None]:
+    """Record a request while it is carried out; one that turns out wrong leaves no trace."""
+    path = store.path / FILE
+    before = path.read_bytes() if path.exists() else None
+    write(store, command, given, resolved)
+    try:
+        yield
+    except RequestError:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomic(path, before)
+        raise
+
+
 def write(
     store: "Store", command: str, given: Mapping[str, Any], resolved: Mapping[str, Any]
 ) -> None:
@@ -41,8 +62,6 @@ def write(
             command its words are recorded instead.
         resolved: every setting with its value; of experiments by their names.
     """
-    from benchmark.results.formats import write_record
-
     words = _words.get()
     arguments = {name: _plain(value) for name, value in given.items()}
     arguments = {name: value for name, value in arguments.items() if value not in (None, [])}
@@ -62,8 +81,6 @@ def read(store: "Store") -> list[dict[str, Any]]:
     Each has `command`, `resolved`, and `given`, which holds `words` (of a shell command) or
     `arguments` (of a Python call, by name).
     """
-    from benchmark.results.formats import read_record
-
     record = read_record(store.path / FILE) or {}
     requests = record.get("requests")
     whole = isinstance(requests, list) and all(map(_is_request, requests))

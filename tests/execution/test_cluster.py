@@ -1,5 +1,6 @@
 """A scheduler and its workers as processes of their own, with folders of their own."""
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -311,6 +312,17 @@ def test_what_never_answers_is_no_scheduler(tmp_path, monkeypatch):
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(RequestError, match="cannot be reached"):
             compare(["relu"], scheduler=address, output=tmp_path / "out", **SMALL)
+
+
+def test_the_event_loop_of_a_notebook_is_not_in_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+
+    async def ask():
+        compare(["relu"], scheduler="tcp://127.0.0.1:9", output=tmp_path / "out", **SMALL)
+
+    with pytest.raises(RequestError, match="cannot be reached") as caught:
+        asyncio.run(ask())
+    assert "event loop" not in str(caught.value)
 
 
 def test_jobs_are_the_clusters_own(tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmark import cli
+from benchmark.errors import RequestError
 from benchmark.results import request_file
 from benchmark.results.folder import Store
 from benchmark.results.formats import write_record
@@ -114,6 +115,18 @@ def test_the_shape_of_a_request_is_checked(store, change):
     assert request_file.read(store) == [GOOD]
     write_record(store.path / "request.json", {"requests": [GOOD, {**GOOD, **change}]})
     assert request_file.read(store) == []
+
+
+def test_a_request_that_turns_out_wrong_leaves_no_trace(store):
+    for _ in range(2):
+        with (
+            pytest.raises(RequestError),
+            request_file.recorded(store, request_file.COMPARE, {"seeds": 9}, {}),
+        ):
+            raise RequestError("no")
+        assert not any("seeds" in old["given"]["arguments"] for old in request_file.read(store))
+        request_file.write(store, request_file.COMPARE, {"epochs": 3}, {})
+    assert len(request_file.read(store)) == 1
 
 
 def test_every_setting_of_a_comparison_is_resolved():
