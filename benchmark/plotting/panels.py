@@ -80,7 +80,7 @@ def heat_map(
     if text:
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                color = _readable_on(tuple(image.cmap(image.norm(value))))
+                color = _readable_on(tuple(np.ravel(image.cmap(image.norm(value)))))
                 axes.text(column, row, text.format(value), ha="center", va="center", color=color)
     return image
 

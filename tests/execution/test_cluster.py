@@ -29,7 +29,7 @@ from tests.execution.test_comparison import histories, predictions
 ROOT = Path(__file__).parents[2]
 SMALL = {"dataset": "digits", "limit": 300, "epochs": 3, "seeds": 1}
 WORKERS = ("--nworkers", "1", "--nthreads", "1", "--no-dashboard")
-LONG = ["--dataset", "digits", "--activations", "relu,elu,tanh", "--seeds", "2", "--epochs", "60"]
+LONG = ["--dataset", "digits", "--activations", "relu,elu,tanh", "--seeds", "2", "--epochs", "40"]
 
 
 HIDDEN = """

@@ -87,7 +87,7 @@ def test_killed_between_the_stages_goes_on_with_the_same_choice(output, tmp_path
         def killed(*settings):
             raise KeyboardInterrupt
 
-        patched.setattr(request, "expand_tuned", killed)
+        patched.setattr(comparison, "expand_tuned", killed)
         with pytest.raises(KeyboardInterrupt):
             compare(["relu", "tanh"], output=tmp_path, **TUNED)
     compare(["relu", "tanh"], output=tmp_path, **TUNED)
