@@ -111,9 +111,13 @@ class Cluster(workers.DaskWorkers):
 
     def _slots(self) -> int:
         """Return how many tasks to have with Dask: as many as there are workers, who may join."""
-        if time.monotonic() - self._counted[0] > COUNT_SECONDS:
-            self._counted = (time.monotonic(), max(1, self.gpus() or self.size()))
-        return self._counted[1]
+        seen, slots = self._counted
+        if time.monotonic() - seen > COUNT_SECONDS:
+            # A lost scheduler is noticed by the tasks that it had.
+            with contextlib.suppress(OSError, KeyError):
+                slots = max(1, self.gpus() or self.size())
+            self._counted = (time.monotonic(), slots)
+        return slots
 
     def prepare(self, data: loading.Dataset, settings: Settings) -> None:
         """Send the data to every worker, now or when it joins; once for all tasks of a job.
