@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +107,10 @@ def train(
         OSError: the disk is full, or the scheduler was lost.
     """
 
-    def train_missing(specs: list[RunSpec], purposes: dict[str, str]) -> None:
-        _train_missing(replace(comparison, specs=specs, purposes=purposes), *rest)
-
-    rest = (store, console, jobs, fresh, cluster)
-    train_missing(comparison.specs, comparison.purposes)
+    train_missing = partial(
+        _train_missing, store=store, console=console, jobs=jobs, fresh=fresh, cluster=cluster
+    )
+    train_missing(comparison)
     tuned = tuned_runs(comparison, store, console)
     recorded = {spec.run: spec for spec in [*comparison.specs, *tuned]}
     purposes = {**dict.fromkeys(recorded, TUNED), **comparison.purposes}
@@ -118,7 +118,7 @@ def train(
         # A report of what is there lists them from now on, as unfinished.
         store.write_tables(recorded, purposes)
         say(console, "Learning rates are chosen: each activation's own next.")
-        train_missing(tuned, purposes)
+        train_missing(replace(comparison, specs=tuned, purposes=purposes))
     return recorded, purposes
 
 

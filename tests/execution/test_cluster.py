@@ -1,6 +1,7 @@
 """A scheduler and its workers as processes of their own, with folders of their own."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -101,25 +102,27 @@ class Cluster:
             self.lose(name)
 
 
-@pytest.fixture
-def workers(tmp_path):
-    started = Cluster(tmp_path / "cluster")
+@contextlib.contextmanager
+def opened(folder):
+    started = Cluster(folder)
     try:
         started.open()
         yield started
     finally:
         started.close()
+
+
+@pytest.fixture
+def workers(tmp_path):
+    with opened(tmp_path / "cluster") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory):
     """A cluster that no test takes anything from."""
-    started = Cluster(tmp_path_factory.mktemp("steady") / "cluster")
-    try:
-        started.open()
+    with opened(tmp_path_factory.mktemp("steady") / "cluster") as started:
         yield started
-    finally:
-        started.close()
 
 
 @pytest.fixture(scope="module")
