@@ -17,20 +17,6 @@ from benchmark.plotting.tuning import tuning_figure
 from benchmark.stats.summary import SETTINGS, final_runs, with_shared_rates
 from benchmark.stats.summary import curves as mean_curves
 
-# What a figure's file name begins with, and what it shows.
-KINDS = {
-    "accuracy": "Accuracy",
-    "loss": "Loss",
-    "final_accuracy": "Test accuracy",
-    "differences": "Difference in test accuracy",
-    "ranks": "Ranks by test accuracy",
-    "accuracy_time": "Accuracy against time",
-    "tuning": "Choice of learning rates",
-    "confusion": "What is taken for what",
-    "misclassified": "Most misclassified test images",
-}
-
-
 _RATES = {"shared": "shared learning rate", "tuned": "each at its own learning rate"}
 
 
@@ -109,12 +95,12 @@ def of(
         line_styles: the activations' line styles.
         style: "light" or "dark".
     """
-    names = varied(tables["runs"])
-    for kind in KINDS:
-        for part, figure, frames in _PLANS_BY_KIND[kind](tables, names):
-            title = f"{KINDS[kind]}: {part.title}"
+    settings = varied(tables["runs"])
+    for name, kind in KINDS.items():
+        for part, figure, frames in kind.plan(tables, settings):
+            title = f"{kind.title}: {part.title}"
             yield Drawing(
-                kind, part, partial(figure, *frames, line_styles, title=title, style=style)
+                name, part, partial(figure, *frames, line_styles, title=title, style=style)
             )
 
 
@@ -175,14 +161,30 @@ def _table(
         yield part, figure, (part.rows,)
 
 
-_PLANS_BY_KIND: dict[str, Callable[..., _Plans]] = {
-    "accuracy": partial(_curves, metric="accuracy"),
-    "loss": partial(_curves, metric="loss"),
-    "final_accuracy": _final,
-    "differences": _differences,
-    "ranks": _ranks,
-    "accuracy_time": _time,
-    "tuning": partial(_table, table="tuning", figure=tuning_figure),
-    "confusion": partial(_table, table="confusion", figure=confusion_figure),
-    "misclassified": partial(_table, table="misclassified", figure=misclassified_figure),
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure: what it shows, and how the tables give one for each setting."""
+
+    title: str
+    plan: Callable[..., _Plans]
+
+
+# By what a figure's file name begins with, in the order in which they are drawn.
+KINDS = {
+    "accuracy": Kind("Accuracy", partial(_curves, metric="accuracy")),
+    "loss": Kind("Loss", partial(_curves, metric="loss")),
+    "final_accuracy": Kind("Test accuracy", _final),
+    "differences": Kind("Difference in test accuracy", _differences),
+    "ranks": Kind("Ranks by test accuracy", _ranks),
+    "accuracy_time": Kind("Accuracy against time", _time),
+    "tuning": Kind(
+        "Choice of learning rates", partial(_table, table="tuning", figure=tuning_figure)
+    ),
+    "confusion": Kind(
+        "What is taken for what", partial(_table, table="confusion", figure=confusion_figure)
+    ),
+    "misclassified": Kind(
+        "Most misclassified test images",
+        partial(_table, table="misclassified", figure=misclassified_figure),
+    ),
 }
