@@ -18,7 +18,7 @@ RATES = {"sgd": 0.1, "momentum": 0.05, "adagrad": 0.05, "rmsprop": 0.002, "adam"
 def digits():
     data = loading.split(loading.load(loading.locate("digits")))
     setting = Setting((), (0,), {}, "digits", data)
-    return setting.pixels("train", standardised=True), setting.labels("train")
+    return setting.pixels("train", standardized=True), setting.labels("train")
 
 
 def made(name="tanh", widths=(64, 12, 9, 10), seeds=(0,), **options):
