@@ -13,7 +13,7 @@ import numpy as np
 from benchmark.activations import Activation
 from benchmark.activations.types import Tensor
 from benchmark.analysis import derivative, moments
-from benchmark.analysis.curve import FLAT, ActivationCurve
+from benchmark.analysis.curve import FLAT, ActivationCurve, Extreme, Tail
 
 HIDDEN, OUTPUT, COUNTER = "hidden", "output", "counter-example"
 # Tolerances: of a slope near 1, of a number that counts as 0 or 1, and between two functions that
@@ -80,7 +80,6 @@ def _breaks(curve: ActivationCurve) -> list[float]:
 def _shape(curve: ActivationCurve) -> dict[str, Any]:
     """Return the columns on a function of one number."""
     kinks, jumps = curve.kinks, curve.discontinuities
-    tails = {"left": curve.left, "right": curve.right}
     low, low_at, low_attained = curve.extent(-1)
     high, _, high_attained = curve.extent(1)
     at_zero, slope_at_zero = curve.value_at(0.0), curve.slope_at(0.0)
@@ -111,18 +110,34 @@ def _shape(curve: ActivationCurve) -> dict[str, Any]:
         "derivative_at_0_right": aside[1],
         "odd": _is_odd(curve),
     }
-    for side, tail in tails.items():
-        columns |= {
-            f"bounded_{side}": tail.bounded,
-            f"{side}_slope": tail.slope,
-            f"{side}_saturation": tail.saturation,
-            f"{side}_edge": tail.edge,
-        }
-    for which, extreme in (("min", least), ("max", most)):
-        columns |= {f"derivative_{which}": extreme.value, f"derivative_{which}_at": extreme.at}
-        columns |= {f"derivative_{which}_attained": extreme.attained}
-        columns |= {f"derivative_{which}_where": extreme.where}
-    return columns | _flat_parts(curve) | _unit_slopes(curve) | _samples(curve)
+    return (
+        columns
+        | _tail("left", curve.left)
+        | _tail("right", curve.right)
+        | _extreme("min", least)
+        | _extreme("max", most)
+        | _flat_parts(curve)
+        | _unit_slopes(curve)
+        | _samples(curve)
+    )
+
+
+def _tail(side: str, tail: Tail) -> dict[str, Any]:
+    return {
+        f"bounded_{side}": tail.bounded,
+        f"{side}_slope": tail.slope,
+        f"{side}_saturation": tail.saturation,
+        f"{side}_edge": tail.edge,
+    }
+
+
+def _extreme(which: str, slope: Extreme) -> dict[str, Any]:
+    return {
+        f"derivative_{which}": slope.value,
+        f"derivative_{which}_at": slope.at,
+        f"derivative_{which}_attained": slope.attained,
+        f"derivative_{which}_where": slope.where,
+    }
 
 
 def _is_odd(curve: ActivationCurve) -> bool:

@@ -161,30 +161,149 @@ def _table(
         yield part, figure, (part.rows,)
 
 
+# What stands for a figure in words: one number per activation, from its part's rows.
+
+
+def _at_the_end(rows: pd.DataFrame, metric: str) -> pd.Series:
+    last = rows["epoch"] == rows["epoch"].max()
+    return rows[metric].where(last).groupby(rows["activation"]).max()
+
+
+def _per_activation(rows: pd.DataFrame, column: str) -> pd.Series:
+    return rows.groupby("activation")[column].max()
+
+
+def _mean_accuracy(rows: pd.DataFrame) -> pd.Series:
+    return rows[rows["status"] == "complete"].groupby("activation")["test_accuracy"].mean()
+
+
+def _median_seconds(rows: pd.DataFrame) -> pd.Series:
+    finished = rows[rows["status"].isin(["complete", "diverged"])]
+    return finished.groupby("activation")["seconds_per_epoch"].median()
+
+
+def _chosen_rate(rows: pd.DataFrame) -> pd.Series:
+    # With empty cells the column reads back as texts.
+    chosen = rows["chosen"].astype(str) == "True"
+    return rows["learning_rate"].where(chosen).groupby(rows["activation"]).max()
+
+
+def _share_misclassified(rows: pd.DataFrame) -> pd.Series:
+    wrong = rows["count"].where(rows["true"] != rows["predicted"], 0)
+    return wrong.groupby(rows["activation"]).sum() / rows.groupby("activation")["count"].sum()
+
+
+def _images_shown(rows: pd.DataFrame) -> pd.Series:
+    return rows.groupby("activation").size()
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of figure: what it shows, and how the tables give one for each setting."""
+    """A kind of figure: what it shows, and how the tables give one for each setting.
+
+    `section` is the part of the report that shows it, with `caption` (Markdown). `values` gives,
+    from the rows of a setting, one number per activation, which `measure` describes and `unit`
+    ends: what is read to those who cannot see the figure.
+    """
 
     title: str
+    section: str
     plan: Callable[..., _Plans]
+    caption: str
+    measure: str
+    values: Callable[[pd.DataFrame], pd.Series]
+    unit: str
 
 
 # By what a figure's file name begins with, in the order in which they are drawn.
 KINDS = {
-    "accuracy": Kind("Accuracy", partial(_curves, metric="accuracy")),
-    "loss": Kind("Loss", partial(_curves, metric="loss")),
-    "final_accuracy": Kind("Test accuracy", _final),
-    "differences": Kind("Difference in test accuracy", _differences),
-    "ranks": Kind("Ranks by test accuracy", _ranks),
-    "accuracy_time": Kind("Accuracy against time", _time),
+    "accuracy": Kind(
+        "Accuracy",
+        "curves",
+        partial(_curves, metric="accuracy"),
+        "Accuracy by epoch. Training accuracies are running means with dropout at work, which is"
+        " why validation may lie above them.",
+        "validation accuracy after the last epoch",
+        partial(_at_the_end, metric="val_accuracy_mean"),
+        "%",
+    ),
+    "loss": Kind(
+        "Loss",
+        "curves",
+        partial(_curves, metric="loss"),
+        "Loss by epoch, of the training with dropout at work and of the validation.",
+        "validation loss after the last epoch",
+        partial(_at_the_end, metric="val_loss_mean"),
+        "",
+    ),
+    "final_accuracy": Kind(
+        "Test accuracy",
+        "final",
+        _final,
+        "Test accuracy after the last epoch: each complete run, and where there are several that"
+        " ended alike, their mean with its 95 % interval.",
+        "mean",
+        _mean_accuracy,
+        "%",
+    ),
+    "differences": Kind(
+        "Difference in test accuracy",
+        "differences",
+        _differences,
+        "Mean difference in test accuracy from the baseline over runs of the same seed, and what"
+        " the test says of it. Each 95 % interval is for itself, not corrected for the number of"
+        " comparisons: one that leaves out 0 shows nothing by itself.",
+        "mean difference from the baseline",
+        partial(_per_activation, column="difference"),
+        "points",
+    ),
+    "ranks": Kind(
+        "Ranks by test accuracy",
+        "ranks",
+        _ranks,
+        "Mean rank by test accuracy within this dataset, seeds as blocks; 1 is best. Bars join"
+        " activations that Nemenyi's test (an approximation) does not tell apart.",
+        "mean rank",
+        partial(_per_activation, column="mean_rank"),
+        "",
+    ),
+    "accuracy_time": Kind(
+        "Accuracy against time",
+        "cost",
+        _time,
+        "Validation accuracy against the time spent until then, median over seeds; the first epoch"
+        " counts at most as long as the median one.",
+        "median time per epoch",
+        _median_seconds,
+        "s",
+    ),
     "tuning": Kind(
-        "Choice of learning rates", partial(_table, table="tuning", figure=tuning_figure)
+        "Choice of learning rates",
+        "tuning",
+        partial(_table, table="tuning", figure=tuning_figure),
+        "Mean validation accuracy at each learning rate that was tried, and the one chosen.",
+        "chosen rate",
+        _chosen_rate,
+        "",
     ),
     "confusion": Kind(
-        "What is taken for what", partial(_table, table="confusion", figure=confusion_figure)
+        "What is taken for what",
+        "mistakes",
+        partial(_table, table="confusion", figure=confusion_figure),
+        "Share of each true class that is read as another one, over all complete runs of the"
+        " activations with the highest and the lowest mean test accuracy.",
+        "share of test images misclassified",
+        _share_misclassified,
+        "%",
     ),
     "misclassified": Kind(
         "Most misclassified test images",
+        "mistakes",
         partial(_table, table="misclassified", figure=misclassified_figure),
+        "Test images that the activations with the highest and the lowest mean test accuracy"
+        " misclassified most often, with their true class and the class that they were taken for.",
+        "images shown",
+        _images_shown,
+        "",
     ),
 }

@@ -178,17 +178,23 @@ def _draw(axes: Axes, side: str, drawn: list[tuple[Line, LineStyle]]) -> None:
             **artist(line_style),
         )
         if curve.diverged and curve.mean.size:
-            axes.plot(
-                curve.x[-1:],
-                curve.mean[-1:],
-                gid=group_id(line.name),
-                color=line_style.color,
-                marker="x",
-                markersize=8,
-                markeredgewidth=1.8,
-                label=f"_{line.name} diverged",
-                zorder=4,
-            )
+            _mark_divergence(axes, line, side, line_style)
+
+
+def _mark_divergence(axes: Axes, line: Line, side: str, line_style: LineStyle) -> None:
+    """Put a cross at the end of a curve."""
+    curve = line.curves[side]
+    axes.plot(
+        curve.x[-1:],
+        curve.mean[-1:],
+        gid=group_id(line.name),
+        color=line_style.color,
+        marker="x",
+        markersize=8,
+        markeredgewidth=1.8,
+        label=f"_{line.name} diverged",
+        zorder=4,
+    )
 
 
 def _scale_values(axes: Axes, limits: tuple[float, float] | None, metric: str) -> None:

@@ -1,6 +1,6 @@
 """What the report's sentences are about: DataFrames in, small dicts of numbers and names out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -239,47 +239,9 @@ def _dataset(rows: pd.DataFrame) -> Facts:
     }
 
 
-# Figures, for those who cannot see them
-
-
-def _last_epoch(rows: pd.DataFrame, metric: str) -> pd.Series:
-    return rows[rows["epoch"] == rows["epoch"].max()].set_index("activation")[metric]
-
-
-def _complete(rows: pd.DataFrame, column: str, statistic: str) -> pd.Series:
-    return rows[rows["status"] == "complete"].groupby("activation")[column].agg(statistic)
-
-
-_VALUES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
-    "accuracy": lambda rows: _last_epoch(rows, "val_accuracy_mean"),
-    "loss": lambda rows: _last_epoch(rows, "val_loss_mean"),
-    "final_accuracy": lambda rows: _complete(rows, "test_accuracy", "mean"),
-    "differences": lambda rows: rows.set_index("activation")["difference"],
-    "ranks": lambda rows: rows.set_index("activation")["mean_rank"],
-    "accuracy_time": lambda rows: _complete(rows, "seconds_per_epoch", "median"),
-    "tuning": lambda rows: rows[is_true(rows["chosen"])].set_index("activation")["learning_rate"],
-}
-
-
 def is_true(column: pd.Series) -> pd.Series:
     """Return a column of a table as truth values: with empty cells it reads back as texts."""
     return column.astype(str) == "True"
-
-
-def picture(kind: str, rows: pd.DataFrame) -> Facts:
-    """Return the numbers that stand for a figure of this kind, drawn from these rows."""
-    if "status" in rows:
-        # Curves against time are drawn for diverged runs too.
-        drawn = ["complete", "diverged"] if kind == "accuracy_time" else ["complete"]
-        rows = rows[rows["status"].isin(drawn)]
-    return {
-        "runs": len(rows),
-        "activations": rows["activation"].nunique(),
-        "baseline": rows["baseline"].iloc[0] if "baseline" in rows else None,
-        "ends": ends(_VALUES[kind](rows).astype(float)) if kind in _VALUES else [],
-        "roles": mistakes(rows) if kind == "confusion" else [],
-        "of_images": dict.fromkeys(rows["activation"]) if kind == "misclassified" else [],
-    }
 
 
 def mistakes(confusion: pd.DataFrame) -> list[Facts]:

@@ -9,7 +9,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from benchmark.experiments.sections import Section
-from benchmark.plotting.catalogue import Part
+from benchmark.plotting.catalogue import KINDS, Kind, Part
 from benchmark.plotting.palette import all_line_styles
 from benchmark.plotting.rendering import png
 from benchmark.plotting.style import figure_style
@@ -63,7 +63,7 @@ def curves(results: Results) -> None:
     _say("Learning curves", "")
     for part in _headed(results, results.summary):
         _say("", fill("curves.md", complete=part.rows["test_accuracy_mean"].notna().any()))
-        _figures(results, part, "accuracy", "loss")
+        _figures(results, part, "curves")
 
 
 def final(results: Results) -> None:
@@ -75,7 +75,7 @@ def final(results: Results) -> None:
         complete = part.rows["test_accuracy_mean"].notna().any()
         not_learned = (part.rows["n_not_learned"] > 0).any()
         _say("", fill("final.md", complete=complete, not_learned=not_learned))
-        _figures(results, part, "final_accuracy")
+        _figures(results, part, "final")
         # A part of tuned rates has them emptied.
         show_table(readable.final(results.summary.loc[part.rows.index]))
 
@@ -118,7 +118,7 @@ def mistakes(results: Results) -> None:
     _say("What is misclassified", "")
     for part in _headed(results, results.confusion):
         show_table(readable.mistakes(facts.mistakes(part.rows)))
-        _figures(results, part, "confusion", "misclassified")
+        _figures(results, part, "mistakes")
 
 
 def cost(results: Results) -> None:
@@ -127,7 +127,7 @@ def cost(results: Results) -> None:
         return
     _say("What it costs", fill("cost.md", levels=len(results.time_to_accuracy) > 0))
     for part in _headed(results, results.summary):
-        _figures(results, part, "accuracy_time")
+        _figures(results, part, "cost")
         show_table(readable.cost(part.rows, results.same(results.time_to_accuracy, part)))
 
 
@@ -241,19 +241,22 @@ def _headed(results: Results, table: pd.DataFrame) -> Iterator[Part]:
         yield part
 
 
-def _figures(results: Results, part: Part, *kinds: str) -> None:
-    for kind in kinds:
-        for drawing in results.drawings:
-            if drawing.kind == kind and drawing.part.labels == part.labels:
-                figure = drawing.draw()
-                if figure is not None:
-                    alt = alternative(kind, drawing.part.title, drawing.part.rows)
-                    show_figure(figure, drawing.name, alt, fill("caption.md", kind=kind))
+def _figures(results: Results, part: Part, section: str) -> None:
+    """Show the figures of a setting that belong to this section."""
+    for drawing in results.drawings:
+        kind = KINDS[drawing.kind]
+        if kind.section == section and drawing.part.labels == part.labels:
+            figure = drawing.draw()
+            if figure is not None:
+                alt = alternative(kind, drawing.part)
+                show_figure(figure, drawing.name, alt, kind.caption)
 
 
-def alternative(kind: str, title: str, rows: pd.DataFrame) -> str:
+def alternative(kind: Kind, part: Part) -> str:
     """Return one sentence that stands for a figure of this kind, with numbers from its rows."""
-    return fill("alternative.txt", kind=kind, title=title, **facts.picture(kind, rows))
+    values = kind.values(part.rows).astype(float)
+    ends = facts.ends(values)
+    return fill("alternative.txt", kind=kind, title=part.title, activations=len(values), ends=ends)
 
 
 def _say(heading: str, text: str) -> None:

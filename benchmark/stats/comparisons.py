@@ -174,39 +174,36 @@ def _block(rows: pd.DataFrame) -> _Block:
     activations, column = np.unique(rows["activation"].to_numpy(str), return_inverse=True)
     seeds, row = np.unique(rows["seed"].to_numpy(), return_inverse=True)
     complete = (rows["status"] == "complete").to_numpy()
-    shape, at, done = (
-        (len(seeds), len(activations)),
-        (row, column),
-        (row[complete], column[complete]),
-    )
-
-    def counts(where: tuple[np.ndarray, np.ndarray], weights: Any = 1) -> np.ndarray:
-        table = np.zeros(shape)
-        np.add.at(table, where, weights)
-        return table
-
+    cells, shape = (row, column), (len(seeds), len(activations))
+    done = (row[complete], column[complete])
     names = np.full(shape, "", dtype=object)
     # The first of several of one seed.
     names[done[0][::-1], done[1][::-1]] = rows["run"].to_numpy(str)[complete][::-1]
-    number = counts(done)
-    scores = {
-        metric: np.divide(
-            counts(done, rows[metric].to_numpy(float)[complete]),
-            number,
-            where=number > 0,
-            out=np.full(shape, np.nan),
-        )
-        for metric in COMPARED_METRICS
-    }
+    recorded, number = _sums(shape, cells), _sums(shape, done)
+    with np.errstate(invalid="ignore"):
+        scores = {
+            metric: _sums(shape, done, rows[metric].to_numpy(float)[complete]) / number
+            for metric in COMPARED_METRICS
+        }
+    missed = _sums(shape, done, rows["missed"].to_numpy()[complete])
     return _Block(
         settings={str(name): value for name, value in rows[SETTINGS].iloc[0].to_dict().items()},
         activations=activations.astype(object),
-        recorded=counts(at) > 0,
+        recorded=recorded > 0,
         scores=scores,
-        learned=(number > 0) & (counts(done, rows["missed"].to_numpy()[complete]) == 0),
-        incomplete=(counts(at) - number).sum(axis=0).astype(int),
+        learned=(number > 0) & (missed == 0),
+        incomplete=(recorded - number).sum(axis=0).astype(int),
         names=names,
     )
+
+
+def _sums(
+    shape: tuple[int, int], cells: tuple[np.ndarray, np.ndarray], values: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Return a table of that shape with the values (n,) added up in their cells."""
+    table = np.zeros(shape)
+    np.add.at(table, cells, values)
+    return table
 
 
 def _table(pairs: Iterable[_Family], predictions: pd.DataFrame | None) -> pd.DataFrame:

@@ -151,6 +151,7 @@ def tuning(runs: pd.DataFrame) -> pd.DataFrame:
         val_accuracy_std=accuracy.std,
     )
     by_setting = table.groupby(setting, sort=False, dropna=False)
+    # In the order of what decides.
     merits = pd.DataFrame(
         {
             "setting": by_setting.ngroup(),
@@ -161,12 +162,8 @@ def tuning(runs: pd.DataFrame) -> pd.DataFrame:
             "rate": table["learning_rate"],
         }
     )
-    best = (
-        merits[table["n_completed"] > 0]
-        .sort_values(list(merits.columns))
-        .drop_duplicates("setting")
-    )
-    table["chosen"] = table.index.isin(best.index)
+    ranked = merits[table["n_completed"] > 0].sort_values(list(merits.columns))
+    table["chosen"] = table.index.isin(ranked.drop_duplicates("setting").index)
     rates = by_setting["learning_rate"]
     lowest, highest = (table["learning_rate"] == rates.transform(end) for end in ("min", "max"))
     return table.assign(at_edge=table["chosen"] & (lowest | highest))

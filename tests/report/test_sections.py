@@ -1,4 +1,5 @@
 import base64
+import inspect
 import io
 import re
 from types import SimpleNamespace
@@ -10,9 +11,8 @@ from PIL import Image
 
 from benchmark.errors import RequestError
 from benchmark.experiments.claims import FAILS, HOLDS, Finding
-from benchmark.plotting.catalogue import KINDS
+from benchmark.plotting.catalogue import KINDS, Part
 from benchmark.report import sections
-from benchmark.report.text import fill
 
 
 @pytest.fixture
@@ -83,16 +83,10 @@ def test_alternative_of_an_experiment_says_what_it_found():
     assert alternative(section(), 1, 1) == "Vanishing gradients."
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_figure_has_a_caption(kind):
-    assert fill("caption.md", kind=kind).endswith(".")
-
-
-def test_captions_say_what_their_intervals_and_tests_are():
-    assert "not corrected for the number of comparisons" in fill("caption.md", kind="differences")
-    assert "(an approximation)" in fill("caption.md", kind="ranks")
-    assert "at most as long as the median one" in fill("caption.md", kind="accuracy_time")
-    assert "where there are several that ended alike" in fill("caption.md", kind="final_accuracy")
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_kind_of_figure_has_a_caption_and_is_shown(kind):
+    assert kind.caption.endswith(".")
+    assert f'_figures(results, part, "{kind.section}")' in inspect.getsource(sections)
 
 
 RUNS = pd.DataFrame(
@@ -136,14 +130,14 @@ CONFUSION = pd.DataFrame(
 ALTERNATIVES = {
     "accuracy": (CURVES, ["2 activations", "from 70.00 % (elu) to 90.00 % (relu)."]),
     "loss": (CURVES, ["2 activations", "from 0.3 (relu) to 0.5 (elu)."]),
-    "final_accuracy": (RUNS, ["3 runs", "2 activations", "80.00 % (elu) to 91.00 % (relu)."]),
-    "differences": (COMPARISONS, ["from −2.00 points (selu) to +1.00 points (elu).", "relu"]),
+    "final_accuracy": (RUNS, ["2 activations", "80.00 % (elu) to 91.00 % (relu)."]),
+    "differences": (COMPARISONS, ["from −2.00 points (selu) to +1.00 points (elu)."]),
     # Equal but for a rounding error.
     "ranks": (RANKS, ["3 activations", "from 0.3 (relu and selu) to 2.4 (elu)."]),
     "accuracy_time": (RUNS, ["2 activations", "from 0.6 s (relu) to 1 s (elu)."]),
     "tuning": (TUNING, ["2 activations", "from 0.01 (relu) to 0.1 (elu)."]),
-    "confusion": (CONFUSION, ["relu (best) misclassifies 10.00 %", "elu (worst)", "100.00 %"]),
-    "misclassified": (CONFUSION, ["3 test images", "relu and elu"]),
+    "confusion": (CONFUSION, ["2 activations", "from 10.00 % (relu) to 100.00 % (elu)."]),
+    "misclassified": (CONFUSION, ["2 activations", "from 1 (elu) to 2 (relu)."]),
 }
 
 
@@ -151,10 +145,14 @@ def test_every_kind_of_figure_has_an_alternative():
     assert set(ALTERNATIVES) == set(KINDS)
 
 
+def alternative(kind, title, rows):
+    return sections.alternative(KINDS[kind], Part((), title, rows))
+
+
 @pytest.mark.parametrize("kind", ALTERNATIVES)
 def test_alternative(kind):
     rows, expected = ALTERNATIVES[kind]
-    text = sections.alternative(kind, "CNN on digits", rows)
+    text = alternative(kind, "CNN on digits", rows)
     assert text.startswith("CNN on digits: ")
     assert text.endswith(".")
     for part in expected:
@@ -171,20 +169,20 @@ def test_alternative(kind):
     ],
 )
 def test_alternative_without_numbers(kind, rows):
-    assert sections.alternative(kind, "CNN", rows).endswith(" 2 activations.")
+    assert alternative(kind, "CNN", rows).endswith(" 2 activations.")
 
 
 def test_alternative_of_one_activation_and_of_equal_ones():
-    text = sections.alternative("accuracy", "CNN", CURVES.iloc[:2])
+    text = alternative("accuracy", "CNN", CURVES.iloc[:2])
     assert "1 activation;" in text
-    assert text.endswith("is 90.00 % (relu).")
-    equal = sections.alternative("accuracy", "CNN", CURVES.assign(val_accuracy_mean=0.5))
-    assert equal.endswith("is 50.00 % (elu and relu).")
+    assert text.endswith(" 90.00 % (relu).")
+    equal = alternative("accuracy", "CNN", CURVES.assign(val_accuracy_mean=0.5))
+    assert equal.endswith(" 50.00 % (elu and relu).")
 
 
 def test_an_alternative_is_plain_text():
     rows = CURVES.replace("relu", "<_a_>").replace("elu", "<_a_>")
-    assert "(<_a_>)" in sections.alternative("accuracy", "A & B", rows)
+    assert "(<_a_>)" in alternative("accuracy", "A & B", rows)
 
 
 # The same again
