@@ -29,3 +29,11 @@ def no_page(monkeypatch):
     from benchmark.report import build
 
     monkeypatch.setattr(build, "write_page", lambda store: None)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Tables without the figures of the comparison, which take most of a small one's time."""
+    from benchmark.report import build
+
+    monkeypatch.setattr(build, "write_figures", lambda *arguments: [])

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import compare, register_activation
+from benchmark import cli, compare, register_activation
+from benchmark.activations import registry
 from benchmark.data import containers, loading
 from benchmark.errors import RequestError
 from benchmark.execution import cluster, comparison
@@ -30,7 +32,7 @@ from tests.execution.test_comparison import histories, predictions
 ROOT = Path(__file__).parents[2]
 SMALL = {"dataset": "digits", "limit": 300, "epochs": 3, "seeds": 1}
 WORKERS = ("--nworkers", "1", "--nthreads", "1", "--no-dashboard")
-LONG = ["--dataset", "digits", "--activations", "relu,elu,tanh", "--seeds", "2", "--epochs", "40"]
+LONG = {"activations": "relu,elu", "dataset": "digits", "limit": 300, "seeds": 2, "epochs": 60}
 
 
 HIDDEN = """
@@ -44,17 +46,17 @@ sys.meta_path.insert(0, Hidden())
 
 
 class Cluster:
-    """What a user starts by hand: `dask scheduler`, and two machines with a worker each."""
+    """What a user starts by hand: `dask scheduler`, and machines with a worker each."""
 
     def __init__(self, folder):
         self.folder = folder
         self.processes = {}
 
-    def open(self):
+    def open(self, machines):
         self.folder.mkdir()
         self.start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0")
         self.address = self._file()["address"]
-        for name in ("one", "two"):
+        for name in machines:
             self.start(name, "worker", self.address, *WORKERS)
 
     def start(self, name, *words, project=True):
@@ -93,6 +95,23 @@ class Cluster:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    @contextlib.contextmanager
+    def joined(self, name, *words, **more):
+        """A further machine for a while; what it left goes with it."""
+        self.start(name, "worker", self.address, *words, **more)
+        wait_until(lambda: "Registered to" in self.log(name))
+        before = self.log("scheduler").count("Remove worker")
+        try:
+            yield
+        finally:
+            if name in self.processes:
+                self.lose(name)
+            wait_until(lambda: self.log("scheduler").count("Remove worker") > before)
+            shutil.rmtree(self.folder / name)
+
+    def log(self, name):
+        return (self.folder / name / "log").read_text()
+
     def begun(self, name="*"):
         """The logs of the runs that the workers of a machine, or of all, have under way."""
         return list(self.folder.glob(f"{name}/**/runs/*/log.txt"))
@@ -103,24 +122,18 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def opened(folder):
+def opened(folder, machines=("one",)):
     started = Cluster(folder)
     try:
-        started.open()
+        started.open(machines)
         yield started
     finally:
         started.close()
 
 
-@pytest.fixture
-def workers(tmp_path):
-    with opened(tmp_path / "cluster") as started:
-        yield started
-
-
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory):
-    """A cluster that no test takes anything from."""
+    """A cluster of one machine that no test takes from it."""
     with opened(tmp_path_factory.mktemp("steady") / "cluster") as started:
         yield started
 
@@ -129,8 +142,7 @@ def steady(tmp_path_factory):
 def local(tmp_path_factory):
     """The long comparison on this machine alone."""
     output = tmp_path_factory.mktemp("local")
-    done = subprocess.run(command(output), capture_output=True, text=True, timeout=300, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    compare(output=output, jobs=1, **LONG)
     return output
 
 
@@ -141,14 +153,14 @@ def wait_until(true, seconds=60):
         time.sleep(0.1)
 
 
-def command(output, *words):
-    return [sys.executable, "-m", "benchmark", "compare", *LONG, "--output", str(output), *words]
-
-
 def started(output, address):
     """Start the long comparison on the cluster and wait until epochs are done there."""
+    options = [f"--{name}={value}" for name, value in LONG.items()]
     process = subprocess.Popen(
-        command(output, "--scheduler", address),
+        [
+            *(sys.executable, "-m", "benchmark", "compare", *options),
+            *("--output", str(output), "--scheduler", address),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -163,41 +175,40 @@ def started(output, address):
 
 
 @pytest.mark.slow
-def test_a_lost_worker_costs_a_retry_and_no_bit(workers, local, tmp_path):
-    process = started(tmp_path / "out", workers.address)
-    wait_until(lambda: len(workers.begun()) == 2)
-    workers.lose("one")
-    _, errors = process.communicate(timeout=300)
+def test_a_lost_worker_costs_a_retry_and_no_bit(steady, local, tmp_path):
+    with steady.joined("three", *WORKERS):
+        process = started(tmp_path / "out", steady.address)
+        wait_until(lambda: steady.begun("three"))
+        steady.lose("three")
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert histories(tmp_path / "out") == histories(local)
     assert predictions(tmp_path / "out") == predictions(local)
     runs = pd.read_csv(tmp_path / "out" / "runs.csv")
-    assert runs["status"].tolist() == ["complete"] * 6
-    # Two runs were under way, one of them there: what came back is of one attempt each.
+    assert runs["status"].tolist() == ["complete"] * 4
+    # Of the run that was lost with its machine, what came back is of one attempt.
     begun = [
         path.read_text().count(" run digits-") for path in (tmp_path / "out").glob("**/log.txt")
     ]
-    assert begun == [1] * 6
+    assert begun == [1] * 4
     # Nothing was left behind by those that are still there.
-    wait_until(lambda: not list((workers.folder / "two").glob("**/runs")))
+    wait_until(lambda: not steady.begun())
 
 
 @pytest.mark.slow
-def test_a_lost_scheduler_costs_nothing_that_was_recorded(workers, local, tmp_path):
-    process = started(tmp_path / "out", workers.address)
-    wait_until(lambda: len(list((tmp_path / "out").glob("runs/*/run.json"))) >= 2)
-    workers.lose("scheduler")
-    _, errors = process.communicate(timeout=120)
+def test_a_lost_scheduler_costs_nothing_that_was_recorded(local, tmp_path):
+    with opened(tmp_path / "cluster") as cluster:
+        process = started(tmp_path / "out", cluster.address)
+        wait_until(lambda: list((tmp_path / "out").glob("runs/*/run.json")))
+        cluster.lose("scheduler")
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "connection to the scheduler broke" in errors.splitlines()[-1]
     assert "Traceback" not in errors
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("runs/*/run.json")}
-    assert 2 <= len(kept) < 6
+    assert 1 <= len(kept) < 4
     # Here, or on the cluster when it is back: the same command goes on.
-    again = subprocess.run(
-        command(tmp_path / "out"), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert again.returncode == 0, again.stderr
+    compare(output=tmp_path / "out", jobs=1, **LONG)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert histories(tmp_path / "out") == histories(local)
 
@@ -205,25 +216,21 @@ def test_a_lost_scheduler_costs_nothing_that_was_recorded(workers, local, tmp_pa
 @pytest.mark.slow
 def test_activations_travel(steady, tmp_path):
     """An activation from a file that lies only here."""
-    (tmp_path / "plugin.py").write_text(
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
         "from benchmark import register_activation\nimport tensorflow as tf\nSLOPE = 0.3\n"
         "@register_activation\ndef steep(x):\n    return tf.maximum(x, SLOPE * x)\n"
     )
-    words = ["--dataset", "digits", "--activations", "steep", "--epochs", "2", "--seeds", "1"]
-    outputs = [tmp_path / "here", tmp_path / "there"]
-    for output, more in zip(outputs, ([], ["--scheduler", steady.address])):
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "benchmark", "compare", *words, *more),
-                *("--plugin", str(tmp_path / "plugin.py"), "--output", str(output)),
-            ],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
-    assert histories(outputs[0]) == histories(outputs[1])
+
+    def histories_of(name, *more):
+        words = "compare --dataset digits --limit 300 --activations steep --epochs 2 --seeds 1"
+        words = [*words.split(), "--plugin", str(plugin), "--output", str(tmp_path / name), *more]
+        with registry.temporary_registrations():
+            assert cli.main(words) == 0
+        return histories(tmp_path / name)
+
+    there = histories_of("there", "--scheduler", steady.address)
+    assert there == histories_of("here", "--jobs", "1")
 
 
 @pytest.mark.slow
@@ -243,31 +250,33 @@ def test_data_travel(steady, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_runs_stop_when_nobody_wants_them_any_more(workers, tmp_path):
-    process = started(tmp_path / "out", workers.address)
+def test_runs_stop_when_nobody_wants_them_any_more(steady, tmp_path):
+    process = started(tmp_path / "out", steady.address)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "Finished runs are kept" in errors
     # They stop at the end of an epoch, and leave nothing in their folders.
-    wait_until(lambda: not list(workers.folder.glob("*/**/runs")))
+    wait_until(lambda: not list(steady.folder.glob("*/**/runs")))
 
 
 @pytest.mark.slow
-def test_a_worker_without_the_project_is_named(workers, tmp_path):
-    workers.start("three", "worker", workers.address, *WORKERS[2:], "--no-nanny", project=False)
-    wait_until(lambda: "Registered to" in (workers.folder / "three" / "log").read_text())
-    with pytest.raises(RequestError, match="cannot be used: .*: install this project there"):
-        compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+def test_a_worker_without_the_project_is_named(steady, tmp_path):
+    with (
+        steady.joined("bare", *WORKERS[2:], "--no-nanny", project=False),
+        pytest.raises(RequestError, match="cannot be used: .*: install this project there"),
+    ):
+        compare(["relu"], scheduler=steady.address, output=tmp_path / "out", **SMALL)
 
 
 @pytest.mark.slow
-def test_a_worker_with_several_threads_is_refused(workers, tmp_path):
-    workers.start("three", "worker", workers.address, "--nthreads", "2", "--no-nanny")
-    wait_until(lambda: "Registered to" in (workers.folder / "three" / "log").read_text())
-    with pytest.raises(RequestError, match=r"has 2 threads.*`dask worker .* --nthreads 1`"):
-        compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+def test_a_worker_with_several_threads_is_refused(steady, tmp_path):
+    with (
+        steady.joined("wide", "--nthreads", "2", "--no-nanny"),
+        pytest.raises(RequestError, match=r"has 2 threads.*`dask worker .* --nthreads 1`"),
+    ):
+        compare(["relu"], scheduler=steady.address, output=tmp_path / "out", **SMALL)
 
 
 @pytest.mark.slow
@@ -290,12 +299,11 @@ def test_activations_that_end_their_process_are_refused(steady, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_may_come_later(workers, tmp_path, capfd):
-    for name in ("one", "two"):
-        workers.lose(name)
-    later = threading.Timer(5, workers.start, ["three", "worker", workers.address, *WORKERS])
-    later.start()
-    results = compare(["relu"], scheduler=workers.address, output=tmp_path / "out", **SMALL)
+def test_workers_may_come_later(tmp_path, capfd):
+    with opened(tmp_path / "cluster", machines=()) as cluster:
+        start = threading.Timer(5, cluster.start, ["one", "worker", cluster.address, *WORKERS])
+        start.start()
+        results = compare(["relu"], scheduler=cluster.address, output=tmp_path / "out", **SMALL)
     assert results.runs["status"].tolist() == ["complete"]
     assert "no workers yet" in capfd.readouterr().out
 
