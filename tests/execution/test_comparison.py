@@ -1,6 +1,7 @@
 """From a request to files: one process, several workers, kills, failures."""
 
 import errno
+import io
 import json
 import os
 import random
@@ -13,14 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from benchmark import api, cli, compare, load_results, register_activation
-from benchmark.activations import registry
+from benchmark.activations import registry, resolve
+from benchmark.activations.fingerprint import fingerprint
 from benchmark.errors import RequestError
 from benchmark.execution import workers
 from benchmark.results import run as run_results
 from benchmark.results.run import write_atomic
 from benchmark.training.loop import Checkpoint
+from tests.activations.test_checks import branches
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"dataset": "digits", "limit": 200, "epochs": 2, "seeds": 1}
@@ -226,6 +230,20 @@ def test_own_activation_from_python(tmp_path):
     assert len(results.runs["activation_sha256"][0]) == 64
 
 
+def test_own_activation_that_fails_compiled_only_is_trained_uncompiled(tmp_path):
+    register_activation("branches")(branches)
+    before = fingerprint(resolve("branches"))
+    screen = io.StringIO()
+    console = Console(file=screen, width=200)
+    results = compare(["branches"], output=tmp_path, jobs=1, console=console, **SMALL)
+    assert results.runs["status"].tolist() == ["complete"]
+    assert results.runs["activation_sha256"].tolist() == [fingerprint(resolve("branches"))]
+    assert fingerprint(resolve("branches")) != before
+    said = screen.getvalue()
+    assert said.startswith("Checking your activations: branches.")
+    assert "'branches' is trained uncompiled" in said
+
+
 def test_own_activation_that_is_wrong_is_named_before_training(tmp_path):
     @register_activation
     def nothing_but_nan(x):
@@ -426,13 +444,13 @@ def die(x):
 
 @register_activation
 def deadly(x):
-    return tf.identity(x) if tf.executing_eagerly() or len(x.shape) != RANK else die(x)
+    return die(x) if x.shape[-1] == CHANNELS else tf.identity(x)
 """
 
 
-def kill_workers(tmp_path, rank):
+def kill_workers(tmp_path, channels):
     plugin = tmp_path / "plugin.py"
-    plugin.write_text(KILLS_ITS_WORKER.replace("RANK", str(rank)))
+    plugin.write_text(KILLS_ITS_WORKER.replace("CHANNELS", str(channels)))
     words = (
         f"-m benchmark compare --dataset digits --limit 100 --epochs 1 --seeds 1 --plugin {plugin}"
     )
@@ -442,7 +460,8 @@ def kill_workers(tmp_path, rank):
 
 @pytest.mark.slow
 def test_run_that_kills_its_workers_is_given_up(tmp_path):
-    done = kill_workers(tmp_path, rank=4)
+    # Those of the first convolution.
+    done = kill_workers(tmp_path, channels=32)
     assert done.returncode == 1, done.stdout + done.stderr
     runs = load_results(tmp_path / "out").runs
     assert runs["status"].tolist() == ["failed", "complete"]
@@ -489,8 +508,8 @@ def test_interrupt_stops_within_seconds_and_says_how_to_go_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_check_that_kills_its_workers_is_given_up(tmp_path):
-    done = kill_workers(tmp_path, rank=2)
+def test_check_that_kills_its_process_is_given_up(tmp_path):
+    done = kill_workers(tmp_path, channels=100)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "ends the process it runs in" in done.stderr
     assert done.stderr.count("\n") == 1
