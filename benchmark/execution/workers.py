@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.activations.registry import temporary_registrations
 from benchmark.errors import RequestError
 from benchmark.execution import interrupts
 from benchmark.execution.task import (
@@ -65,7 +66,8 @@ class InProcess(Workers):
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
         """Yield each task's record as it ends."""
-        with interrupts.remembered() as stop_if_asked:
+        # A task registers copies of the user's activations, which have lost their source.
+        with interrupts.remembered() as stop_if_asked, temporary_registrations():
 
             def report_or_stop(event: Event) -> None:
                 stop_if_asked()
