@@ -1,17 +1,21 @@
 """What Python users call: `compare`, `run_experiments`, `load_results`, `register_activation`."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.activations import custom_objects, register_activation, resolve
+from benchmark.activations.plugins import CHECK_SECONDS
 from benchmark.errors import RequestError, unknown
+from benchmark.execution.checking import check_own
 from benchmark.execution.progress import say, screen
+from benchmark.execution.task import Settings
 from benchmark.formatting import listing
 from benchmark.plotting.palette import check_style
 from benchmark.results.folder import Store
 from benchmark.results.schema import DONE
-from benchmark.training.options import whole_number
+from benchmark.training.options import positive_number, whole_number
 from benchmark.training.request import BASELINE, DEFAULT_OUTPUT, Request, request
 
 if TYPE_CHECKING:
@@ -62,6 +66,7 @@ def compare(
     style: str = "light",
     baseline: str | None = None,
     tensorboard: bool = False,
+    check_seconds: float = CHECK_SECONDS,
     console: "Console | None" = None,
     **settings: Any,
 ) -> Results:
@@ -84,6 +89,7 @@ def compare(
         style: of the figures, "light" or "dark".
         baseline: the activation that the others are compared with; by default ReLU.
         tensorboard: write event files for TensorBoard too, into `output`/tensorboard.
+        check_seconds: how long the check of one of your own activations may take.
         console: where progress is shown; by default standard output.
         **settings: `loss`, `model`, `optimizer`, `learning_rate`, `batch_size`, `initializer` (a
             value or a list each), `limit`, `preset`, `threads`, `deterministic`, `precision`;
@@ -111,6 +117,7 @@ def compare(
     given |= {"data_dir": data_dir, "baseline": baseline, **settings}
     wanted = _request(activations, seeds, epochs, settings)
     jobs = _checked_jobs(jobs)
+    check_seconds = positive_number("check seconds", check_seconds)
     if jobs and scheduler:
         raise RequestError(
             f"jobs {jobs} cannot be used with a scheduler: there are as many runs at once as it has"
@@ -120,26 +127,26 @@ def compare(
     baseline = _checked_baseline(baseline, wanted)
     if tensorboard:
         event_files.check()
-    with comparison.connected(scheduler) as cluster:
-        prepared = comparison.prepare(wanted, dataset, data_dir, cluster)
+    with comparison.connected(scheduler) as cluster, screen(console) as shown:
+        check = partial(check_own, seconds=check_seconds, say=partial(say, shown))
+        prepared = comparison.prepare(wanted, dataset, data_dir, cluster, check)
         store = Store(output)
         store.prepare()
-        with screen(console) as shown:
-            with store.lock():
-                resolved = request_file.of_comparison(wanted, prepared.specs, baseline)
-                with request_file.recorded(store, request_file.COMPARE, given, resolved):
-                    recorded, purposes = comparison.train(
-                        prepared, store, shown, jobs=jobs, fresh=fresh, cluster=cluster
-                    )
-                # It would show the numbers of before.
-                store.remove("report.html")
-                images = prepared.data
-                figures = build.write_runs(store, recorded, purposes, style, baseline, images)
-                results = Results(*store.tables())
-                if tensorboard:
-                    events = event_files.write(store, results.runs, results.epochs)
-                    say(shown, f"For TensorBoard: tensorboard --logdir {events}")
-            show_comparison(shown, store, results.runs, figures)
+        with store.lock():
+            resolved = request_file.of_comparison(wanted, prepared.specs, baseline)
+            with request_file.recorded(store, request_file.COMPARE, given, resolved):
+                recorded, purposes = comparison.train(
+                    prepared, store, shown, jobs=jobs, fresh=fresh, cluster=cluster
+                )
+            # It would show the numbers of before.
+            store.remove("report.html")
+            images = prepared.data
+            figures = build.write_runs(store, recorded, purposes, style, baseline, images)
+            results = Results(*store.tables())
+            if tensorboard:
+                events = event_files.write(store, results.runs, results.epochs)
+                say(shown, f"For TensorBoard: tensorboard --logdir {events}")
+        show_comparison(shown, store, results.runs, figures)
     return results
 
 
@@ -185,6 +192,7 @@ def run_experiments(
     style: str = "light",
     console: "Console | None" = None,
     beside: Iterable[str] = (),
+    check_seconds: float = CHECK_SECONDS,
     **options: Any,
 ) -> dict[str, "pd.DataFrame"]:
     """Measure what the theory says of activation functions; write tables and figures.
@@ -203,6 +211,7 @@ def run_experiments(
         style: of the figures, "light" or "dark".
         console: where progress is shown; by default standard output.
         beside: activations added to each experiment's own.
+        check_seconds: how long the check of one of your own activations may take.
         **options: the experiments' own, such as `depths` of gradient_flow.
 
     Returns:
@@ -214,6 +223,7 @@ def run_experiments(
         KeyboardInterrupt: as ever; finished experiments stay.
     """
     from benchmark.experiments import claims_table, runner
+    from benchmark.experiments.request import all_activations
     from benchmark.experiments.request import request as experiments_request
     from benchmark.report.screen import show_claims
     from benchmark.results import request_file
@@ -223,11 +233,14 @@ def run_experiments(
     given |= {"data_dir": data_dir, "beside": beside, **options}
     wanted = experiments_request(names, activations, beside, seeds, options)
     jobs = _checked_jobs(jobs)
+    check_seconds = positive_number("check seconds", check_seconds)
     check_style(style)
     located = runner.find_data(wanted, dataset, data_dir)
     store = Store(output)
     store.prepare()
     with screen(console) as shown:
+        chosen = all_activations(wanted)
+        check_own(chosen, Settings(), check_seconds, partial(say, shown))
         with store.lock():
             # It would show the numbers of before.
             store.remove("report.html")

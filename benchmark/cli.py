@@ -7,13 +7,15 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
-from benchmark.activations import ARTICLE_SIX
+from benchmark.activations import ARTICLE_SIX, user_entries
+from benchmark.activations.plugins import CHECK_SECONDS, load_plugin
 from benchmark.errors import ReportError, RequestError, unknown
 from benchmark.results import request_file
 from benchmark.training import request, spec
-from benchmark.training.options import activation_list
+from benchmark.training.options import activation_list, positive_number
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
@@ -60,6 +62,11 @@ def _add_baseline(parser: argparse.ArgumentParser) -> None:
 
 def _add_plugin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plugin", help="Python file that registers further activations")
+    parser.add_argument(
+        "--check-seconds",
+        default=CHECK_SECONDS,
+        help="of loading it, and of checking each of its activations (default: %(default)g)",
+    )
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
@@ -134,13 +141,12 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
 def _compare(options: argparse.Namespace) -> int:
     settings = {name: value for name, value in vars(options).items() if name != "plugin"}
     # Cheap checks first: a misspelt name is answered before anything heavy is loaded.
-    plugin = options.plugin
-    if plugin is None:
+    if options.plugin is None:
         activation_list(options.activations)
     from benchmark import api
 
-    _load_plugin(plugin)
-    if plugin is not None and options.activations is None:
+    _load_plugin(options)
+    if options.plugin is not None and options.activations is None:
         settings["activations"] = [*ARTICLE_SIX, *_plugin_names()]
     return SOME_FAILED if api.failures(api.compare(**settings)) else DONE
 
@@ -185,7 +191,7 @@ def _experiments(options: argparse.Namespace) -> int:
 
     settings = {name: value for name, value in vars(options).items() if name != "plugin"}
     names = settings.pop("names") or None
-    _load_plugin(options.plugin)
+    _load_plugin(options)
     return _measured(api, names, beside=_plugin_names() if options.plugin else (), **settings)
 
 
@@ -203,25 +209,22 @@ def _everything(options: argparse.Namespace) -> int:
     code = _compare(options)
     # Beside each experiment's own, what was compared.
     asked = [] if options.activations is None else activation_list(options.activations)
-    settings = {name: getattr(options, name) for name in ("jobs", "output", "fresh", "style")}
+    same = ("jobs", "output", "fresh", "style", "check_seconds")
+    settings = {name: getattr(options, name) for name in same}
     beside = [*asked, *_plugin_names()]
     code = max(code, _measured(api, None, beside=beside, **settings))
     api.write_page(options.output)
     return code
 
 
-def _load_plugin(path: str | None) -> None:
-    if path is None:
-        return
-    from benchmark.activations import plugins
-
-    with _quiet():
-        plugins.load_plugin(path)
+def _load_plugin(options: argparse.Namespace) -> None:
+    if options.plugin is not None:
+        seconds = positive_number("check seconds", options.check_seconds)
+        with _quiet():
+            load_plugin(options.plugin, seconds, partial(print, flush=True))
 
 
 def _plugin_names() -> list[str]:
-    from benchmark.activations import user_entries
-
     return [entry.name for entry in user_entries()]
 
 
@@ -261,7 +264,7 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    _load_plugin(options.plugin)
+    _load_plugin(options)
     from benchmark import describe
 
     describe.show_catalogue()

@@ -83,6 +83,7 @@ BAD = {
     "option": (["--epoch", "3"], "did you mean --epochs"),
     "option without value": (["--epochs"], "--epochs"),
     "output": (["--output", "/proc/nothing"], "/proc/nothing"),
+    "check seconds": (["--check-seconds", "0"], "'0'"),
     "plugin missing": (["--plugin", "nowhere.py"], "nowhere.py"),
 }
 

@@ -19,10 +19,20 @@ def fingerprint(entry: Activation) -> str:
     """
     if not entry.is_user:
         return ""
-    home = {"__main__", getattr(entry.make, "__module__", None), *entry.modules}
     settings = (entry.source, entry.initializer, entry.recommended, entry.dropout)
-    text = repr((settings, _described(entry.make, home, set())))
+    # Uncompiled gives other numbers; the hashes of all others stay.
+    form = () if entry.compiled else ("uncompiled",)
+    text = repr(((*settings, *form), _described(entry.make, _home(entry), set())))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _home(entry: Activation) -> set[str | None]:
+    """Return the names of the modules whose functions and classes count with their contents."""
+    module = getattr(entry.make, "__module__", None)
+    if isinstance(entry.make, types.FunctionType) and str(module).startswith("keras."):
+        # Its name says what it is, in whatever version.
+        module = None
+    return {"__main__", module, *entry.modules}
 
 
 def _described(value: Any, home: set[str | None], seen: set[int]) -> Any:
@@ -37,7 +47,9 @@ def _described(value: Any, home: set[str | None], seen: set[int]) -> Any:
     if isinstance(value, dict):
         pairs = [(_described(key, home, seen), _described(value[key], home, seen)) for key in value]
         return sorted(pairs, key=repr)
-    if hasattr(value, "numpy") or hasattr(value, "tobytes"):
+    # Not a module or a class, which may have attributes of those names too.
+    is_value = not isinstance(value, (types.ModuleType, type))
+    if is_value and (hasattr(value, "numpy") or hasattr(value, "tobytes")):
         array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
         return (str(array.dtype), array.shape, array.tobytes())
     if isinstance(value, functools.partial):
@@ -50,8 +62,14 @@ def _described(value: Any, home: set[str | None], seen: set[int]) -> Any:
         return (_package(kind.__module__), kind.__qualname__, name)
     if isinstance(value, types.FunctionType):
         return _described_function(value, home, seen)
-    inside = {} if isinstance(value, type) else vars(value)
+    inside = {} if isinstance(value, type) else _attributes(value)
     return (_source(kind), _described(inside, home, seen))
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    if hasattr(value, "__dict__"):
+        return vars(value)
+    return {name: getattr(value, name, None) for name in getattr(value, "__slots__", ())}
 
 
 def _described_function(function: types.FunctionType, home: set[str | None], seen: set[int]) -> Any:

@@ -42,6 +42,7 @@ class Activation:
         pieces: how many times wider the layer before it is (2 for maxout, else 1).
         index: position among all activations, by which figures choose its color.
         is_user: whether a user registered it.
+        compiled: whether training may compile it with XLA; the check of a user's function decides.
         source: text of the plug-in file it comes from, and of that folder's other modules.
         modules: names of the modules that another process cannot import.
     """
@@ -60,6 +61,7 @@ class Activation:
     pieces: int = 1
     index: int = 0
     is_user: bool = False
+    compiled: bool = True
     source: str = ""
     modules: tuple[str, ...] = ()
 
@@ -139,8 +141,8 @@ def register_activation(
     """Register your own activation, in one line above the function.
 
         @register_activation
-        def cube_root(x):
-            return tf.sign(x) * tf.abs(x) ** (1 / 3)
+        def shifted_relu(x):
+            return tf.maximum(x, -1.0)
 
     The function takes a float tensor of any shape and returns one of the same shape and dtype.
     It is checked before anything is trained with it. Registering the same name again replaces
@@ -185,16 +187,18 @@ def register_activation(
     return add(function) if function is not None else add
 
 
-# "all" is the whole catalogue; pandas reads the others as missing values.
-_RESERVED = ("all", "nan", "null", "none")
+# "all" is the whole catalogue; pandas reads the next three as missing values; the last two are rows
+# of the experiment `properties`.
+_RESERVED = ("all", "nan", "null", "none", "softmax", "step")
 
 
 def _free_name(name: str) -> str:
     key = _normal(name)
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", key):
+    if not re.fullmatch(r"[a-z][a-z0-9_.]{0,39}", key):
         raise RequestError(
-            f"activation name {name!r} cannot be used: give one of at most 40 letters, digits and"
-            ' "_" that begins with a letter, as in @register_activation(name="my_function")'
+            f"activation name {name!r} cannot be used: give one of at most 40 letters, digits,"
+            ' "_", "-" and "." that begins with a letter, as in'
+            ' @register_activation(name="my_function")'
         )
     if key in _RESERVED:
         raise RequestError(

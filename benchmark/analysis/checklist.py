@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.activations import Activation
+from benchmark.activations.gradients import WrongSlope, value_and_slope, wrong_slope
 from benchmark.activations.types import Tensor
 from benchmark.analysis import derivative, moments
 from benchmark.analysis.curve import FLAT, ActivationCurve, Extreme, Tail
@@ -49,6 +50,11 @@ def _about(entry: Activation) -> dict[str, Any]:
     notes = ["a layer: as at test time, with its initial weights"] if entry.is_layer else []
     if entry.pieces > 1:
         notes += [f"a function of {entry.pieces} numbers: what is asked of one of one is left out"]
+    if wrong := _wrong_slope(entry):
+        notes += [
+            f"its gradient is not the slope of its values: {wrong.gradient:.3g} for"
+            f" {wrong.slope:.3g} at x = {wrong.x:.3g}"
+        ]
     if precision != "float64":
         notes += ["cannot be computed in float64: places are good to four decimals"]
     return {
@@ -58,6 +64,19 @@ def _about(entry: Activation) -> dict[str, Any]:
         "learned_per_unit": _learned(entry),
         "constants": "; ".join(constants),
     }
+
+
+def _wrong_slope(entry: Activation) -> WrongSlope | None:
+    """Return where the gradient is not the slope of the values; of a layer it is not asked."""
+    import tensorflow as tf
+
+    if entry.is_layer:
+        return None
+
+    def evaluate(x: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(part.numpy() for part in value_and_slope(entry.make, tf.constant(x)))
+
+    return wrong_slope(evaluate)
 
 
 def _learned(entry: Activation) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.activations import plugins, resolve
+from benchmark.activations import packing, resolve
 from benchmark.data import loading
 from benchmark.execution import engine
 from benchmark.execution.progress import say
@@ -72,8 +72,16 @@ def prepare(
     dataset: str,
     data_dir: str | Path | None,
     cluster: "Cluster | None" = None,
+    check: Callable[[list[str], Settings], None] = lambda names, settings: None,
 ) -> Comparison:
     """Find the data and the device, and expand the request into runs.
+
+    Args:
+        request: what was asked for.
+        dataset: name of the dataset, or "auto".
+        data_dir: folder with the data files; None looks in the usual places.
+        cluster: what will do the runs, if not this machine.
+        check: called with the activations before the runs are named; see `checking.check_own`.
 
     Raises:
         RequestError: the data cannot be had, or `limit` does not fit them.
@@ -82,6 +90,9 @@ def prepare(
     data = loading.load(located)
     gpus = cluster.gpus() if cluster else len(provenance.gpus())
     device = "GPU" if gpus else "CPU"
+    # On a cluster, the machine that asks checks, with or without a GPU of its own.
+    here = "CPU" if cluster else device
+    check(request.activations, Settings(request.threads, here, request.deterministic))
     choosing = expand_tuning(request, data.name, data.sha256, device)
     specs = [*choosing, *expand(request, data.name, data.sha256, device)]
     for validation, limit in {(spec.validation, spec.limit) for spec in specs}:
@@ -187,7 +198,7 @@ def training_runs(
     users = [one for name in comparison.request.activations if (one := resolve(name)).is_user]
     source = {"origin": data.origin, "file": Path(data.path).name, "sha256": data.sha256}
     facts = {"environment": environment, "data": {"name": data.name, **source}}
-    common = (comparison.located, str(store.path.resolve()), plugins.pack(users) if users else b"")
+    common = (comparison.located, str(store.path.resolve()), packing.pack(users) if users else b"")
     known = {name: _known_of(name) for name in comparison.request.activations}
     seconds, label = _guess(comparison), _labels(specs)
     return [

@@ -45,7 +45,6 @@ def carry_out(
         cluster: workers to use instead of this machine's.
 
     Raises:
-        RequestError: a user's activation cannot be trained with; nothing was done.
         OSError: the disk is full, or the scheduler was lost; what is recorded stays.
     """
     at_once = min(jobs, len(tasks))
@@ -56,15 +55,14 @@ def carry_out(
     groups.append(sorted((t for t in tasks if not t.alone), key=lambda task: -task.seconds))
     records = {}
     settings = tasks[0].settings
-    with open_workers(at_once, here, settings, lambda text: say(console, text), cluster) as workers:
-        if packed := next((t.user_activations for t in tasks if t.user_activations), b""):
-            for warning in workers.check(packed, settings):
-                say(console, f"Warning: {warning}")
-        with Display(console, tasks, at_once, noun) as display:
-            for record in (r for group in groups for r in workers.run(group, display.event)):
-                display.ended(record)
-                records[record["run"]] = record
-                if record.get("error") == DISK_FULL:
-                    # The others would only fill it again.
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+        open_workers(at_once, here, settings, lambda text: say(console, text), cluster) as workers,
+        Display(console, tasks, at_once, noun) as display,
+    ):
+        for record in (r for group in groups for r in workers.run(group, display.event)):
+            display.ended(record)
+            records[record["run"]] = record
+            if record.get("error") == DISK_FULL:
+                # The others would only fill it again.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return records

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, TextIO
 
-from benchmark.activations import plugins
 from benchmark.data import loading
 
 DISK_FULL = "the disk is full"
@@ -144,17 +143,6 @@ def output_into(path: str | os.PathLike[str]) -> Iterator[TextIO]:
             for number, copy in enumerate(copies, start=1):
                 os.dup2(copy, number)
                 os.close(copy)
-
-
-def check_activations(packed: bytes, settings: Settings) -> list[str]:
-    """Check the user's activations in this process and return the warnings.
-
-    Raises:
-        RequestError: one of them cannot be trained with.
-    """
-    with output_into(os.devnull):
-        configure_for(settings)
-        return [warning for own in plugins.unpack(packed) for warning in plugins.check(own)]
 
 
 def error_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from benchmark.activations import plugins, resolve
+from benchmark.activations import packing, resolve
 from benchmark.data import loading
 from benchmark.errors import RequestError
 from benchmark.execution.task import (
@@ -109,7 +109,7 @@ class TrainingRun:
             reset_peak_memory()
             configure_for(self.settings)
             if self.user_activations:
-                plugins.unpack(self.user_activations)
+                packing.unpack(self.user_activations)
             sha256, data = split_of(self.located, spec.validation, spec.limit)
             if sha256 != spec.data_sha256:
                 raise RequestError(f"the files of {spec.dataset} changed while the job ran")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.activations.registry import temporary_registrations
 from benchmark.errors import RequestError
 from benchmark.execution import interrupts
 from benchmark.execution.task import (
@@ -19,7 +20,6 @@ from benchmark.execution.task import (
     Report,
     Settings,
     Task,
-    check_activations,
     configure_once,
     error_line,
     output_into,
@@ -57,10 +57,6 @@ class Workers(abc.ABC):
     """What carries out tasks."""
 
     @abc.abstractmethod
-    def check(self, user_activations: bytes, settings: Settings) -> list[str]:
-        """Check the user's activations; see `check_activations`."""
-
-    @abc.abstractmethod
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
         """Yield each task's record as it ends."""
 
@@ -68,13 +64,10 @@ class Workers(abc.ABC):
 class InProcess(Workers):
     """Tasks one after another in this process."""
 
-    def check(self, user_activations: bytes, settings: Settings) -> list[str]:
-        """Check the user's activations; see `check_activations`."""
-        return check_activations(user_activations, settings)
-
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
         """Yield each task's record as it ends."""
-        with interrupts.remembered() as stop_if_asked:
+        # A task registers copies of the user's activations, which have lost their source.
+        with interrupts.remembered() as stop_if_asked, temporary_registrations():
 
             def report_or_stop(event: Event) -> None:
                 stop_if_asked()
@@ -107,23 +100,6 @@ class DaskWorkers(Workers):
 
     _client: "Client"
     _topic: str
-
-    def check(self, user_activations: bytes, settings: Settings) -> list[str]:
-        """Check the user's activations in a worker; see `check_activations`."""
-        from distributed import KilledWorker
-
-        future = self._submit(check_activations, user_activations, settings, settings=settings)
-        try:
-            return future.result()
-        except RequestError:
-            raise
-        except Exception as error:
-            if future.cancelled():
-                raise SchedulerLostError(_SCHEDULER_LOST) from error
-            problem = error_line(error)
-            if isinstance(error, KilledWorker):
-                problem = "one of them ends the process it runs in"
-            raise RequestError(f"the check of your activations failed: {problem}") from error
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
         """Yield each task's record as it ends; a lost worker costs its task a retry.
@@ -224,7 +200,7 @@ class LocalWorkers(DaskWorkers):
             "distributed.comm.timeouts.connect": "60s",
         }
         self._stack.enter_context(dask.config.set(settings))
-        self._stack.enter_context(_main_module_hidden())
+        self._stack.enter_context(main_module_hidden())
         self._cluster = self._stack.enter_context(
             LocalCluster(
                 n_workers=jobs,
@@ -268,7 +244,7 @@ class LocalWorkers(DaskWorkers):
 
 
 @contextlib.contextmanager
-def _main_module_hidden() -> Iterator[None]:
+def main_module_hidden() -> Iterator[None]:
     """Keep spawned workers from running the user's script again.
 
     Python would import the main script in each new process, so that a script without a

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.activations import plugins, resolve
+from benchmark.activations import packing, resolve
 from benchmark.data import loading
 from benchmark.errors import RequestError
 from benchmark.execution.task import (
@@ -113,7 +113,7 @@ class Measurement:
 
         if self.user_activations:
             # A plug-in's colors are wanted for drawing too.
-            plugins.unpack(self.user_activations)
+            packing.unpack(self.user_activations)
         record = self.finished() or self._measure(report)
         places = {name: resolve(name).index for name, _ in self.spec.activations}
         paths = draw_experiment(self._store, self.name, self.style, places)
@@ -178,6 +178,6 @@ def tasks_for(
     """Return a task for each experiment. `facts` go into each record."""
     activations = [resolve(name) for spec in specs for name, _ in spec.activations]
     users = list({one.name: one for one in activations if one.is_user}.values())
-    packed = plugins.pack(users) if users else b""
+    packed = packing.pack(users) if users else b""
     output = str(store.path.resolve())
     return [Measurement(spec, located, output, packed, facts, fresh, style) for spec in specs]

@@ -1,6 +1,7 @@
 """What is asked of the experiments, checked, and how it expands into one spec each."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from benchmark.experiments.base import Experiment, Option
 from benchmark.training.options import activation_list, listed, seed_list
 
 # What `run_experiments` takes beside the experiments' own options.
-KEYWORDS = ("activations", "seeds", "dataset", "data_dir", "jobs", "output", "fresh", "style")
+KEYWORDS = (
+    *("activations", "seeds", "dataset", "data_dir", "jobs", "output", "fresh", "style"),
+    "check_seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -129,13 +133,23 @@ def specs_for(wanted: ExperimentsRequest, dataset: str, data_sha256: str) -> lis
     return [_spec(wanted, experiment, dataset, data_sha256) for experiment in wanted.experiments]
 
 
+def all_activations(wanted: ExperimentsRequest) -> list[str]:
+    """Return the names of the activations that any of the experiments is to measure."""
+    chosen = [_activations(wanted, experiment) for experiment in wanted.experiments]
+    return list(dict.fromkeys(itertools.chain(*chosen)))
+
+
+def _activations(wanted: ExperimentsRequest, experiment: Experiment) -> list[str]:
+    if wanted.activations is not None:
+        return wanted.activations
+    own = names() if experiment.activations is None else experiment.activations
+    return list(dict.fromkeys([*own, *wanted.beside]))
+
+
 def _spec(
     wanted: ExperimentsRequest, experiment: Experiment, dataset: str, data_sha256: str
 ) -> MeasurementSpec:
-    chosen = wanted.activations
-    if chosen is None:
-        own = names() if experiment.activations is None else experiment.activations
-        chosen = list(dict.fromkeys([*own, *wanted.beside]))
+    chosen = _activations(wanted, experiment)
     seeds = list(range(experiment.seeds)) if wanted.seeds is None else wanted.seeds
     return MeasurementSpec(
         experiment=experiment.name,

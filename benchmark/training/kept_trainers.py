@@ -55,7 +55,7 @@ def trainer_for(spec: RunSpec, entry: Activation, data: Split) -> Trainer:
             kept.trainer.restart(spec, model)
             del model
         else:
-            kept = _Kept(entry, data, Trainer(spec, model, data))
+            kept = _Kept(entry, data, Trainer(spec, model, data, entry.compiled))
     _kept[key] = kept
     while len(_kept) > KEPT_TRAINERS:
         del _kept[next(iter(_kept))]
@@ -89,6 +89,8 @@ def compiled(entry: Activation, precision: str = "float32") -> Activation:
     """
     if entry.native or entry.is_layer:
         return entry
+    if not entry.compiled:
+        return _uncompiled(entry, precision)
     return _as_layer(entry, fused(_in_float32(entry.make, precision)))
 
 

@@ -122,7 +122,7 @@ class RecurrentNetworks:
         if self.entry.is_layer:
             # The state of a noise generator cannot change within a compiled loop.
             return not any(layer.non_trainable_variables for layer in self._layers)
-        return fused(self.entry.make) is not self.entry.make
+        return self.entry.compiled and fused(self.entry.make) is not self.entry.make
 
     def _activated(self, z: tf.Tensor, training: bool) -> tf.Tensor:
         if not self._layers:

@@ -56,11 +56,16 @@ class Trainer:
 
     The model is a plain stack of layers. Its convolutional part, up to the first `Flatten` or the
     first layer with a state, sees each image alone: on a CPU a batch goes through it, and back, in
-    parts that fit into the cache.
+    parts that fit into the cache. On a GPU XLA compiles the steps, unless `compiled` is false
+    because an activation fails with it.
     """
 
-    def __init__(self, spec: RunSpec, model: keras.Sequential, data: Split) -> None:
+    def __init__(
+        self, spec: RunSpec, model: keras.Sequential, data: Split, compiled: bool = True
+    ) -> None:
         self.spec, self.model, self._data = spec, model, data
+        # XLA pays on a GPU; its convolutions on a CPU are several times slower than oneDNN's.
+        self._by_xla = compiled and spec.device == "GPU"
         self.optimizer = make_optimizer(spec)
         self.optimizer.build(model.trainable_variables)
         # Each variable of an optimizer starts with one value everywhere.
@@ -74,10 +79,7 @@ class Trainer:
         self._evaluate = self._compiled(self._evaluate_batch)
 
     def _compiled(self, function: Callable, *signature: tf.TensorSpec) -> Callable:
-        # XLA pays on a GPU; its convolutions on a CPU are several times slower than oneDNN's.
-        return tf.function(
-            function, jit_compile=self.spec.device == "GPU", input_signature=signature or None
-        )
+        return tf.function(function, jit_compile=self._by_xla, input_signature=signature or None)
 
     def _scores(
         self, labels: tf.Tensor, probabilities: tf.Tensor

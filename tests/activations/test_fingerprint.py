@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import os
 import subprocess
@@ -56,11 +57,30 @@ def test_fingerprint_covers_what_the_function_reaches(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "FACTOR", 2.0)
     assert fingerprint.fingerprint(resolve("mine")) != before
     assert fingerprint.fingerprint(resolve("relu")) == ""
+    uncompiled = dataclasses.replace(resolve("mine"), compiled=False)
+    assert fingerprint.fingerprint(uncompiled) != fingerprint.fingerprint(resolve("mine"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+    slope: float
+
+    def __call__(self, x):
+        return self.slope * x
+
+
+def test_fingerprint_covers_an_object_without_a_dictionary():
+    hashes = []
+    for slope in (0.1, 0.1, 0.2):
+        register_activation("mine")(Slotted(slope))
+        hashes.append(fingerprint.fingerprint(resolve("mine")))
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_fingerprint_is_the_same_in_another_process(tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text(PLUGIN)
+    # With a class of another module, which is no value.
+    path.write_text("import numpy as np\n" + PLUGIN.replace("(1 +", "(np.float32(1) +"))
     (entry,) = plugins.load_plugin(path)
     code = (
         "import sys; from benchmark.activations import fingerprint, plugins;"

@@ -1,18 +1,11 @@
+import random
+import signal
 import subprocess
 import sys
-import threading
 
-import cloudpickle
 import pytest
-import tensorflow as tf
 
-from benchmark.activations import (
-    fingerprint,
-    plugins,
-    register_activation,
-    resolve,
-)
-from benchmark.activations.plugins import check
+from benchmark.activations import fingerprint, packing, plugins
 from benchmark.errors import RequestError
 
 # Without TensorFlow, so that another process that loads it starts at once.
@@ -31,44 +24,13 @@ def triple_softsign(x):
 """
 
 
-@pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (lambda x: tf.reduce_sum(x), "returns shape"),
-        (lambda x: tf.cast(x, tf.float64), "returns float64"),
-        (lambda x: tf.sqrt(x), "not finite at x = -30"),
-        (lambda x: tf.where(x > 25.0, tf.exp(x * 10.0), x), "not finite at x"),
-        (lambda x: tf.sqrt(tf.abs(x - x)), "gradient that is not finite"),
-        (lambda x: tf.sign(tf.stop_gradient(x)), "has no gradient"),
-        (lambda x: 1 / 0, "ZeroDivisionError"),
-        (lambda x: x[..., :1], "returns shape"),
-        (lambda x: "text", "text|raises|returns"),
-        (lambda x: x * float(tf.reduce_max(x)) / 30, "part of a graph"),
-        (lambda x: x - tf.reduce_mean(x, axis=0), "treat each element alone"),
-    ],
-)
-def test_check_names_what_is_wrong(function, message):
-    register_activation("bad_one")(function)
-    with pytest.raises(RequestError, match=message) as caught:
-        check(resolve("bad_one"))
-    assert "'bad_one'" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_check_warns_beyond_thirty():
-    register_activation("explosive")(lambda x: tf.math.sinh(x))
-    warnings = check(resolve("explosive"))
-    assert len(warnings) == 2
-    assert "'explosive'" in warnings[0]
-
-
 def test_plugin_travels_to_another_process(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN)
     (entry,) = plugins.load_plugin(path)
     assert (entry.name, entry.formula) == ("triple_softsign", "3 x / (1 + |x|)")
     packed = tmp_path / "entries"
-    packed.write_bytes(plugins.pack([entry]))
+    packed.write_bytes(packing.pack([entry]))
     code = (
         "import sys, cloudpickle; (e,) = cloudpickle.loads(open(sys.argv[1], 'rb').read());"
         "assert e.make(1.0) == 1.5"
@@ -87,7 +49,7 @@ def test_plugin_may_import_its_neighbour(tmp_path):
     (entry,) = plugins.load_plugin(path)
     assert entry.modules[1:] == ("neighbour_of_mine",)
     packed = tmp_path / "entries"
-    packed.write_bytes(plugins.pack([entry]))
+    packed.write_bytes(packing.pack([entry]))
     code = (
         "import sys, cloudpickle; (e,) = cloudpickle.loads(open(sys.argv[1], 'rb').read());"
         "assert e.make(1.5) == 3.0"
@@ -97,18 +59,6 @@ def test_plugin_may_import_its_neighbour(tmp_path):
     (tmp_path / "neighbour_of_mine.py").write_text("def twice(x):\n    return 3.0 * x\n")
     del sys.modules["neighbour_of_mine"]
     assert fingerprint.fingerprint(plugins.load_plugin(path)[0]) != before
-
-
-def test_what_cannot_be_sent_is_named():
-    lock = threading.Lock()
-
-    @register_activation
-    def guarded(x):
-        with lock:
-            return x
-
-    with pytest.raises(RequestError, match="'guarded' cannot be sent to a worker"):
-        plugins.pack([resolve("guarded")])
 
 
 @pytest.mark.parametrize(
@@ -134,12 +84,80 @@ def test_plugin_that_is_not_there(tmp_path):
         plugins.load_plugin(tmp_path / "missing.py")
 
 
-def test_catalogue_entries_need_no_packing():
-    assert cloudpickle.loads(plugins.pack([])) == []
-
-
 def test_plugin_that_is_not_a_python_file(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text("x = 1")
     with pytest.raises(RequestError, match=r"not a Python file: its name must end in \.py"):
         plugins.load_plugin(path)
+
+
+def plugin(path, body="    return x\n"):
+    path.write_text(
+        "import random\nfrom benchmark import register_activation\n"
+        f"@register_activation\ndef own(x):\n{body}"
+    )
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_plugin_in_another_encoding(tmp_path, encoding):
+    path = tmp_path / "mine.py"
+    text = f"# -*- coding: {encoding} -*-\n{PLUGIN.replace('3 x', 'café')}"
+    path.write_text(text, encoding=encoding)
+    (entry,) = plugins.load_plugin(path)
+    assert entry.formula.startswith("café")
+
+
+def test_plugin_that_is_not_text(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_bytes(b"x = '\xff\xfe'")
+    with pytest.raises(RequestError, match="cannot be read: it is not UTF-8 text"):
+        plugins.load_plugin(path)
+
+
+@pytest.mark.parametrize("init", [True, False], ids=["package", "folder"])
+def test_plugin_may_import_a_package_beside_it(tmp_path, init):
+    name = f"package_of_mine_{init}"
+    package = tmp_path / name
+    package.mkdir()
+    if init:
+        (package / "__init__.py").write_text("")
+    # Modules that refer to each other.
+    (package / "inner.py").write_text(
+        f"import {name}.slopes\n\ndef scaled(x):\n    return {name}.slopes.SLOPE * x\n"
+    )
+    (package / "slopes.py").write_text(f"import {name}.inner\nSLOPE = 2.0\n")
+    path = plugin(tmp_path / "mine.py", f"    return {name}.inner.scaled(x)\n")
+    path.write_text(f"import {name}.inner\n{path.read_text()}")
+    (entry,) = plugins.load_plugin(path)
+    assert entry.modules[1:] == (name, f"{name}.inner", f"{name}.slopes")
+    packed = packing.pack([entry])
+    before = fingerprint.fingerprint(entry)
+    (package / "slopes.py").write_text(f"import {name}.inner\nSLOPE = 3.0\n")
+    for module in entry.modules[1:]:
+        del sys.modules[module]
+    assert fingerprint.fingerprint(plugins.load_plugin(path)[0]) != before
+    # As a worker has it: by what was packed alone.
+    for module in entry.modules[1:]:
+        del sys.modules[module]
+    assert packing.unpack(packed)[0].make(1.5) == 3.0
+
+
+def test_plugin_named_like_a_module_of_python(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "random")
+    path = plugin(tmp_path / "random.py", "    return x + random.Random(0).random()\n")
+    (entry,) = plugins.load_plugin(path)
+    assert entry.make(1.0) == 1.0 + random.Random(0).random()
+    path.write_text("raise ValueError('no')")
+    with pytest.raises(RequestError, match=r"Python has a module 'random' of its own: rename"):
+        plugins.load_plugin(path)
+
+
+@pytest.mark.parametrize("caught", ["()", "Exception"])
+def test_plugin_that_does_not_end(tmp_path, caught):
+    path = tmp_path / "mine.py"
+    path.write_text(f"try:\n    while True:\n        pass\nexcept {caught}:\n    pass\n")
+    kept = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(RequestError, match=r"was not loaded within 0\.1 s: look for a loop"):
+        plugins.load_plugin(path, seconds=0.1)
+    assert signal.getsignal(signal.SIGALRM) is kept

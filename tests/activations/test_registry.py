@@ -17,7 +17,6 @@ from benchmark.activations import (
     registry,
     resolve,
 )
-from benchmark.activations.plugins import check
 from benchmark.errors import RequestError
 from tests.activations.closed_forms import (
     gelu_tanh,
@@ -97,7 +96,6 @@ def test_register_in_one_line():
     assert entry.make is cubic_mean
     assert entry.is_user
     assert len(fingerprint.fingerprint(entry)) == 64
-    assert check(entry) == []
 
 
 def test_registering_again_replaces():
@@ -120,10 +118,21 @@ def test_temporary_registrations_are_undone():
 
 
 @pytest.mark.parametrize(
-    "name", ["relu", "swish", "", "1st", "a b!", "x" * 41, "all", "NaN", "null"]
+    "name",
+    ["relu", "swish", "", "1st", "a b!", "x" * 41, "all", "NaN", "null", "softmax", "Step"]
+    + ["=1+1", "+x", "-x", "@x", "ä", "x/y", "..", "<b>", "x\ny"],
 )
 def test_names_that_cannot_be_registered(name):
     with pytest.raises(RequestError, match="cannot be used|is taken"):
         register_activation(name=name)(lambda x: x) if name else register_activation(" ")(
             lambda x: x
         )
+
+
+def test_names_that_can_be_registered():
+    for given, name in (("relu2.5", "relu2.5"), ("My-Own_One", "my_own_one"), ("x" * 40, "x" * 40)):
+        register_activation(given)(lambda x: x)
+        assert resolve(given).name == name
+    rule = r'at most 40 letters, digits, "_", "-" and "\." that begins with a letter'
+    with pytest.raises(RequestError, match=rule):
+        register_activation("=1+1")(lambda x: x)

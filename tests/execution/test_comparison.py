@@ -1,6 +1,7 @@
 """From a request to files: one process, several workers, kills, failures."""
 
 import errno
+import io
 import json
 import os
 import random
@@ -13,13 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from benchmark import api, cli, compare, load_results, register_activation
+from benchmark.activations import resolve
+from benchmark.activations.fingerprint import fingerprint
 from benchmark.errors import RequestError
 from benchmark.execution import workers
 from benchmark.results import run as run_results
 from benchmark.results.run import write_atomic
 from benchmark.training.loop import Checkpoint
+from tests.activations.test_checks import branches
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 ROOT = Path(__file__).parents[2]
@@ -214,16 +219,28 @@ def test_full_disk_on_the_way(finished, monkeypatch, capfd):
     assert {name: rows for name, rows in histories(finished).items() if name in before} == before
 
 
-def test_own_activation_from_python(tmp_path):
+def test_own_activations_from_python(tmp_path):
     @register_activation
     def half_relu(x):
         import tensorflow as tf
 
         return 0.5 * tf.nn.relu(x)
 
-    results = compare(["half_relu"], output=tmp_path, jobs=1, **SMALL)
-    assert results.runs["status"].tolist() == ["complete"]
-    assert len(results.runs["activation_sha256"][0]) == 64
+    register_activation("branches")(branches)
+    names = ["half_relu", "branches"]
+    before = [fingerprint(resolve(name)) for name in names]
+    screen = io.StringIO()
+    console = Console(file=screen, width=200)
+    runs = compare(names, output=tmp_path, jobs=1, console=console, **SMALL).runs
+    # The second is NaN where it is compiled.
+    assert runs["status"].tolist() == ["complete", "complete"]
+    hashes = [fingerprint(resolve(name)) for name in names]
+    assert runs["activation_sha256"].tolist() == hashes
+    assert hashes[0] == before[0]
+    assert hashes[1] != before[1]
+    said = screen.getvalue()
+    assert said.startswith("Checking your activations: half_relu and branches.")
+    assert "'branches' is trained uncompiled" in said
 
 
 def test_own_activation_that_is_wrong_is_named_before_training(tmp_path):
@@ -418,34 +435,22 @@ def die(x):
 
 @register_activation
 def deadly(x):
-    return tf.identity(x) if tf.executing_eagerly() or len(x.shape) != RANK else die(x)
+    # Those of the first convolution, which no check has.
+    return die(x) if x.shape[-1] == 32 else tf.identity(x)
 """
-
-
-def compare_deadly(tmp_path, monkeypatch, rank):
-    """Compare an activation that ends the process as it meets a tensor of that rank."""
-    monkeypatch.setattr(workers, "LOST_WORKERS", 2)
-    plugin = tmp_path / "plugin.py"
-    plugin.write_text(KILLS_ITS_WORKER.replace("RANK", str(rank)))
-    words = f"compare --dataset digits --limit 100 --epochs 1 --seeds 1 --plugin {plugin}"
-    words += f" --activations deadly,relu --jobs 2 --output {tmp_path / 'out'}"
-    return cli.main(words.split())
 
 
 @pytest.mark.slow
 def test_run_that_kills_its_workers_is_given_up(tmp_path, monkeypatch):
-    assert compare_deadly(tmp_path, monkeypatch, rank=4) == 1
+    monkeypatch.setattr(workers, "LOST_WORKERS", 2)
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(KILLS_ITS_WORKER)
+    words = "compare --dataset digits --limit 100 --epochs 1 --seeds 1 --activations deadly,relu"
+    words += f" --jobs 2 --plugin {plugin} --output {tmp_path / 'out'}"
+    assert cli.main(words.split()) == 1
     runs = load_results(tmp_path / "out").runs
     assert runs["status"].tolist() == ["failed", "complete"]
     assert runs["error"].tolist()[0] == "its worker was lost 2 times"
-
-
-@pytest.mark.slow
-def test_check_that_kills_its_workers_is_given_up(tmp_path, monkeypatch, capfd):
-    assert compare_deadly(tmp_path, monkeypatch, rank=2) == 2
-    errors = capfd.readouterr().err
-    assert "ends the process it runs in" in errors
-    assert errors.count("\n") == 1
 
 
 def interrupted(process):

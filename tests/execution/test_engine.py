@@ -42,11 +42,6 @@ class Workers:
 
     def __init__(self):
         self.groups = []
-        self.checked = []
-
-    def check(self, packed, settings):
-        self.checked.append(packed)
-        return ["it is steep"]
 
     def run(self, tasks, report):
         self.groups.append([task.name for task in tasks])
@@ -80,13 +75,6 @@ def test_equally_long_tasks_keep_their_order():
     workers = Workers()
     carry_out([Task(name) for name in "cab"], workers)
     assert workers.groups == [["c", "a", "b"]]
-
-
-def test_a_users_activations_are_checked_once_before_all_else():
-    workers = Workers()
-    _, text = carry_out([Task("a"), Task("b", user_activations=b"x")], workers)
-    assert workers.checked == [b"x"]
-    assert "Warning: it is steep" in text
 
 
 def test_a_failed_task_does_not_stop_the_others():

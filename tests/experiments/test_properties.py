@@ -10,6 +10,7 @@ from scipy.stats import norm
 from benchmark import register_activation
 from benchmark.activations import Activation, resolve
 from benchmark.activations.catalogue import SELU_ALPHA, SELU_SCALE
+from benchmark.analysis import checklist
 from benchmark.analysis.curve import HARD, NO, SOFT, ActivationCurve
 from benchmark.analysis.moments import MomentMap
 from benchmark.experiments.base import Setting
@@ -144,6 +145,16 @@ def test_the_same_through_a_plugin(rows, tmp_path):
             assert again[column] == pytest.approx(wanted[column], abs=1e-6, nan_ok=True), column
         else:
             assert str(again[column]) == str(wanted[column]), column
+
+
+def test_gradient_that_is_not_the_slope_is_noted():
+    @register_activation
+    @tf.custom_gradient
+    def twice(x):
+        return tf.nn.relu(x), lambda upstream: upstream * 2.0 * tf.cast(x > 0, x.dtype)
+
+    note = checklist.row(resolve("twice"))[0]["note"]
+    assert note.startswith("its gradient is not the slope of its values: 2 for 1 at x = ")
 
 
 def curve(function):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmark.activations import resolve
+from benchmark.activations import Activation, resolve
 from benchmark.data import loading
 from benchmark.models.networks import NETWORKS, build_mlp
 from benchmark.training import kept_trainers
@@ -19,6 +19,7 @@ from benchmark.training import trainer as trainer_training
 from benchmark.training.loop import Checkpoint, train
 from benchmark.training.spec import RunSpec
 from benchmark.training.trainer import Trainer
+from tests.activations.test_checks import branches
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +108,12 @@ def test_a_chunk_of_steps_is_one_call(monkeypatch):
     program, batches = calls[0]
     # The loop over the steps is inside the program.
     assert "while(" in program.experimental_get_compiler_ir(batches)(stage="hlo")
+
+
+def test_what_xla_cannot_compile_is_trained_without_it(few):
+    entry = Activation("branches", branches, is_user=True, compiled=False)
+    outcome = train(spec("branches", model="mlp", epochs=1), entry, few)
+    assert outcome.status == "complete"
 
 
 PLACED = """
