@@ -34,6 +34,9 @@ def start(program: str) -> NoReturn:
         _leave(signal.SIGINT, None)
     if heeded:
         signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    # Where Ctrl-C was answered but passed through an `exec` on its way, in an import for instance,
+    # Python would die of the signal at its end; the next `exec` makes it forget (seen with 3.11).
+    exec("")
     sys.exit(code)
 
 

@@ -7,16 +7,19 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from benchmark.errors import ReportError, RequestError
+from benchmark.execution import interrupts
 from benchmark.results import request_file
 from benchmark.training import environment
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+Command: TypeAlias = Callable[[argparse.Namespace], int]
 
 
 def guarded(
-    parse: Callable[[list[str]], tuple[Callable[[argparse.Namespace], int], argparse.Namespace]],
+    parse: Callable[[list[str]], tuple[Command, argparse.Namespace]],
     arguments: Sequence[str] | None,
     program: str,
 ) -> int:
@@ -38,7 +41,7 @@ def guarded(
         keep = getattr(options, "keep_environment", False)
         environment.settle(environment.kept() if keep else "")
         with request_file.asked_as(["python", *program.split(), *words]):
-            return command(options)
+            return _interruptible(command, options)
     except RequestError as error:
         _complain(f"error: {error}")
         return WRONG_REQUEST
@@ -54,6 +57,16 @@ def guarded(
         return SOME_FAILED
     finally:
         _flush()
+
+
+def _interruptible(command: Command, options: argparse.Namespace) -> int:
+    """Run a command; an error that Ctrl-C has become in a library's import is Ctrl-C again."""
+    with interrupts.remembered() as stop_if_asked:
+        try:
+            return command(options)
+        except Exception:
+            stop_if_asked()
+            raise
 
 
 def _complain(text: str) -> None:

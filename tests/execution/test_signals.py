@@ -12,46 +12,64 @@ from benchmark import compare
 from benchmark.execution import progress
 
 ROOT = Path(__file__).parents[2]
-# Presses Ctrl-C when a module is asked for, or at exit, and runs a way in.
+# Presses Ctrl-C when a module is imported, or at exit.
 PRESS = """
-import atexit, os, runpy, signal, sys
+import atexit, os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-press = lambda: os.kill(os.getpid(), signal.SIGINT)
+moment, how = os.environ["MOMENT"], os.environ["HOW"]
+def press():
+    if how == "exec":
+        exec("os.kill(os.getpid(), signal.SIGINT)")
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt as error:
+        if how == "extension":
+            raise ImportError("initialization failed") from error
+        raise
 class Finder:
     def find_spec(self, name, *rest):
         if name == moment:
             press()
-_, moment, *sys.argv = sys.argv
-program = sys.argv[0]
 if moment == "exit":
     atexit.register(press)
 sys.meta_path.insert(0, Finder())
-run = runpy.run_path if program.endswith(".py") else runpy.run_module
-run(program, run_name="__main__")
 """
 
 
-def pressed(moment, *words):
+def pressed(folder, moment, *words, how="plain"):
+    """Run a command in which Ctrl-C is pressed at that moment."""
+    (folder / "sitecustomize.py").write_text(PRESS)
+    path = os.pathsep.join([str(folder), str(ROOT)])
     return subprocess.run(
-        [sys.executable, "-c", PRESS, moment, *words],
+        [sys.executable, *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": path, "MOMENT": moment, "HOW": how},
     )
 
 
 @pytest.mark.parametrize("module", ["benchmark.cli", "argparse", "benchmark.activations"])
-@pytest.mark.parametrize("program", ["benchmark", "run_all.py"])
-def test_ctrl_c_while_modules_are_loaded(program, module):
-    done = pressed(module, program, "--help")
+@pytest.mark.parametrize("program", ["-m benchmark", "run_all.py"])
+def test_ctrl_c_while_modules_are_loaded(tmp_path, program, module):
+    done = pressed(tmp_path, module, *program.split(), "--help")
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "\nInterrupted.\n"
 
 
-def test_a_second_ctrl_c_at_the_end_changes_nothing():
-    done = pressed("exit", "benchmark", "compair")
+@pytest.mark.parametrize("how", ["plain", "exec", "extension"])
+def test_ctrl_c_in_an_import_of_the_command(tmp_path, how):
+    """Inside an `exec`, Python would die of the signal; of an extension it makes another error."""
+    words = ["-m", "benchmark", "compare", "--output", str(tmp_path / "out")]
+    done = pressed(tmp_path, "benchmark.api", *words, how=how)
+    assert done.returncode == 130
+    assert done.stderr.startswith("\nInterrupted. Finished epochs are kept; to go on:")
+    assert done.stderr.count("\n") == 2
+
+
+def test_a_second_ctrl_c_at_the_end_changes_nothing(tmp_path):
+    done = pressed(tmp_path, "exit", "-m", "benchmark", "compair")
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown command 'compair'")
     assert done.stderr.count("\n") == 1
