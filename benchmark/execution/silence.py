@@ -32,12 +32,16 @@ class Silence:
     """
 
     def __init__(self, hang_timeout: float | None = None) -> None:
-        """Take a task for hung after `hang_timeout` seconds; by default six times the expected."""
+        """Take a task for hung after `hang_timeout` seconds; by default six times the expected.
+
+        Until its first report, while modules are loaded, the default applies in any case.
+        """
         self._timeout = hang_timeout
         self._tasks: dict[str, Task] = {}
         self._seconds: dict[str, float] = {}
         self._longest: dict[str, float] = {}
         self._named: set[str] = set()
+        self._reporting: set[str] = set()
         self.hung: set[str] = set()
         self._looked = time.monotonic()
 
@@ -45,6 +49,8 @@ class Silence:
         """A task is at work from now on."""
         self._tasks[task.name] = task
         self._seconds[task.name] = 0.0
+        self._named.discard(task.name)
+        self._reporting.discard(task.name)
 
     def heard(self, name: str) -> None:
         """A task has reported."""
@@ -52,6 +58,7 @@ class Silence:
             self._longest[name] = max(self._longest.get(name, 0.0), self._seconds[name])
             self._seconds[name] = 0.0
             self._named.discard(name)
+            self._reporting.add(name)
 
     def end(self, name: str) -> None:
         """A task is at work no more."""
@@ -67,8 +74,7 @@ class Silence:
             seconds, hang = self._seconds[name], self._hang_seconds(task)
             if seconds >= hang:
                 silent.append(Silent(task, seconds, hung=True))
-                self._seconds[name] = 0.0
-                self._named.discard(name)
+                self.begin(task)
                 self.hung.add(name)
             elif seconds >= hang / 2 and name not in self._named:
                 silent.append(Silent(task, seconds, hung=False))
@@ -76,7 +82,7 @@ class Silence:
         return silent
 
     def _hang_seconds(self, task: Task) -> float:
-        if self._timeout is not None:
+        if self._timeout is not None and task.name in self._reporting:
             return self._timeout
         expected = max(task.quiet_seconds, self._longest.get(task.name, 0.0))
         return 2 * max(_EXPECTED_TIMES * expected, _LEAST_SECONDS[task.settings.device])

@@ -256,9 +256,10 @@ def _was_lost(future: "Future") -> bool:
 
 
 def _hear(event: Event, submitted: dict[str, _Attempt], silence: Silence) -> None:
-    """Take an event for a sign of life; with its first one a task is at work."""
+    """Take an event for a sign of life; with its start a task is at work."""
     if event["kind"] == "start":
         for attempt in submitted.values():
             if attempt.task.name == event["run"]:
                 silence.begin(attempt.task)
-    silence.heard(event["run"])
+    else:
+        silence.heard(event["run"])

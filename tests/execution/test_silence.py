@@ -27,7 +27,7 @@ class Task:
     name: str
     folder: str = ""
     stops: int = 0
-    quiet_seconds: float = 1.0
+    quiet_seconds: float = 0.1
     seconds: float = 1.0
     settings: Settings = SETTINGS
 
@@ -103,8 +103,12 @@ def test_how_long_a_task_is_silent_by_itself_is_learned(clock):
 def test_the_option_decides(clock):
     watch = Silence(hang_timeout=10)
     watch.begin(Task("a", quiet_seconds=100.0))
+    # Not while modules are loaded.
+    assert clock.looks(watch, 299) == {}
+    watch.heard("a")
     assert clock.looks(watch, 5) == {"silent": 1}
     assert clock.looks(watch, 5) == {"hung": 1}
+    assert clock.looks(watch, 299) == {}
 
 
 def test_a_gpu_may_compile_for_many_minutes(clock):
@@ -132,10 +136,11 @@ def temporary(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_stopped_worker_is_ended_and_its_task_given_to_another(tmp_path, temporary):
+def test_a_stopped_worker_is_ended_and_its_task_given_to_another(tmp_path, temporary, monkeypatch):
+    monkeypatch.setattr(silence, "_LEAST_SECONDS", {"CPU": 1.0})
     events = []
     tasks = [Task("stopped", str(tmp_path), stops=1), Task("other", str(tmp_path))]
-    with contextlib.closing(local.LocalWorkers(2, hang_timeout=2.0)) as pool:
+    with contextlib.closing(local.LocalWorkers(2)) as pool:
         # No password is asked for: no other machine may reach it.
         assert pool._cluster.scheduler_address.startswith("tcp://127.0.0.1:")
         records = {record["run"]: record for record in pool.run(tasks, events.append)}
