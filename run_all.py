@@ -1,8 +1,6 @@
 """Do everything: train, tables, figures. See `python run_all.py --help`."""
 
-import sys
-
-from benchmark.cli import run_all
+from benchmark.__main__ import start
 
 if __name__ == "__main__":
-    sys.exit(run_all())
+    start("run_all")

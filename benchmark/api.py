@@ -60,6 +60,7 @@ def compare(
     *,
     data_dir: str | Path | None = None,
     jobs: int | None = None,
+    hang_timeout: float | None = None,
     scheduler: str | None = None,
     output: str | Path = DEFAULT_OUTPUT,
     fresh: bool = False,
@@ -83,6 +84,8 @@ def compare(
         data_dir: folder with the data files; when given, nothing else is looked at.
         jobs: runs at once; by default as many as keep the machine busy. 1 trains in this process
             where TensorFlow is not yet in use here, and sets its threads for good.
+        hang_timeout: seconds without a sign of life after which a worker is ended and its run given
+            to another; by default six times its expected epoch, and 120 at least.
         scheduler: address of a Dask scheduler, whose workers do the runs instead of this machine.
         output: folder of the results.
         fresh: train again what is finished already.
@@ -92,7 +95,8 @@ def compare(
         check_seconds: how long the check of one of your own activations may take.
         console: where progress is shown; by default standard output.
         **settings: `loss`, `model`, `optimizer`, `learning_rate`, `batch_size`, `initializer` (a
-            value or a list each), `limit`, `preset`, `threads`, `deterministic`, `precision`;
+            value or a list each), `limit`, `preset`, `threads`, `deterministic`, `precision`,
+            `keep_environment` (environment variables that change numbers stay as they are);
             `tune_learning_rates`, a list from which each activation gets its own, chosen on
             validation data by runs with `tune_seeds` (a count or a list; by default 3).
 
@@ -118,6 +122,7 @@ def compare(
     wanted = _request(activations, seeds, epochs, settings)
     jobs = _checked_jobs(jobs)
     check_seconds = positive_number("check seconds", check_seconds)
+    hang_timeout = _checked_timeout(hang_timeout)
     if jobs and scheduler:
         raise RequestError(
             f"jobs {jobs} cannot be used with a scheduler: there are as many runs at once as it has"
@@ -127,16 +132,22 @@ def compare(
     baseline = _checked_baseline(baseline, wanted)
     if tensorboard:
         event_files.check()
-    with comparison.connected(scheduler) as cluster, screen(console) as shown:
+    store = Store(output)
+    with comparison.connected(scheduler) as cluster, screen(console, store.log) as shown:
         check = partial(check_own, seconds=check_seconds, say=partial(say, shown))
         prepared = comparison.prepare(wanted, dataset, data_dir, cluster, check)
-        store = Store(output)
         store.prepare()
         with store.lock():
             resolved = request_file.of_comparison(wanted, prepared.specs, baseline)
             with request_file.recorded(store, request_file.COMPARE, given, resolved):
                 recorded, purposes = comparison.train(
-                    prepared, store, shown, jobs=jobs, fresh=fresh, cluster=cluster
+                    prepared,
+                    store,
+                    shown,
+                    jobs=jobs,
+                    fresh=fresh,
+                    cluster=cluster,
+                    hang_timeout=hang_timeout,
                 )
             # It would show the numbers of before.
             store.remove("report.html")
@@ -160,6 +171,10 @@ def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]
 
 def _checked_jobs(jobs: object) -> int | None:
     return None if jobs is None else whole_number("jobs", jobs, most=1024)
+
+
+def _checked_timeout(seconds: object) -> float | None:
+    return None if seconds is None else positive_number("hang timeout", seconds)
 
 
 def _checked_baseline(name: str | None, wanted: Request) -> str:
@@ -187,6 +202,7 @@ def run_experiments(
     dataset: str = "digits",
     data_dir: str | Path | None = None,
     jobs: int | None = None,
+    hang_timeout: float | None = None,
     output: str | Path = DEFAULT_OUTPUT,
     fresh: bool = False,
     style: str = "light",
@@ -206,6 +222,8 @@ def run_experiments(
         dataset: for the experiments that need images.
         data_dir: folder with the data files; when given, nothing else is looked at.
         jobs: experiments at once; by default as many as keep the machine busy.
+        hang_timeout: seconds without a sign of life after which a worker is ended and its
+            experiment given to another; by default six times its expected time.
         output: folder of the results.
         fresh: measure again what is done already.
         style: of the figures, "light" or "dark".
@@ -234,11 +252,12 @@ def run_experiments(
     wanted = experiments_request(names, activations, beside, seeds, options)
     jobs = _checked_jobs(jobs)
     check_seconds = positive_number("check seconds", check_seconds)
+    hang_timeout = _checked_timeout(hang_timeout)
     check_style(style)
     located = runner.find_data(wanted, dataset, data_dir)
     store = Store(output)
     store.prepare()
-    with screen(console) as shown:
+    with screen(console, store.log) as shown:
         chosen = all_activations(wanted)
         check_own(chosen, Settings(), check_seconds, partial(say, shown))
         with store.lock():
@@ -248,7 +267,14 @@ def run_experiments(
             resolved = {spec.experiment: spec.as_json() for spec in specs}
             with request_file.recorded(store, request_file.EXPERIMENTS, given, resolved):
                 failed = runner.measure(
-                    specs, located, store, shown, jobs=jobs, fresh=fresh, style=style
+                    specs,
+                    located,
+                    store,
+                    shown,
+                    jobs=jobs,
+                    fresh=fresh,
+                    style=style,
+                    hang_timeout=hang_timeout,
                 )
             claims = claims_table.write_claims(store)
             tables = {
@@ -283,7 +309,7 @@ def rebuild(
     store = Store(output)
     report.check_something_is_there(store)
     check_style(style)
-    with store.lock(), screen(console) as shown:
+    with store.lock(), screen(console, store.log) as shown:
         report.rebuild(store, style, baseline, shown)
 
 
@@ -297,7 +323,7 @@ def write_page(output: str | Path, console: "Console | None" = None) -> None:
     from benchmark.report import rebuild as report
 
     store = Store(output)
-    with store.lock(), screen(console) as shown:
+    with store.lock(), screen(console, store.log) as shown:
         report.write_page(store, shown)
 
 

@@ -1,23 +1,19 @@
-"""The command line: arguments, help, exit codes. Heavy imports only inside the commands."""
+"""The command line: arguments and help. Heavy imports only inside the commands."""
 
 import argparse
 import contextlib
-import errno
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
 from benchmark.activations import ARTICLE_SIX, user_entries
 from benchmark.activations.plugins import CHECK_SECONDS, load_plugin
-from benchmark.errors import ReportError, RequestError, unknown
-from benchmark.results import request_file
+from benchmark.errors import RequestError, unknown
+from benchmark.exits import DONE, SOME_FAILED, guarded, this_python
 from benchmark.training import request, spec
 from benchmark.training.options import activation_list, positive_number
-
-DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,6 +62,15 @@ def _add_plugin(parser: argparse.ArgumentParser) -> None:
         "--check-seconds",
         default=CHECK_SECONDS,
         help="of loading it, and of checking each of its activations (default: %(default)g)",
+    )
+
+
+def _add_hang_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--hang-timeout",
+        metavar="SECONDS",
+        help="end a worker that reports nothing for so long, and give its work to another (default:"
+        " six times what it is expected to take, and 120 at least)",
     )
 
 
@@ -119,6 +124,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         " CPU and standard on a GPU",
     )
     add("--jobs", help="runs at once (default: as many as keep cores or GPUs busy)")
+    _add_hang_timeout(parser)
     add(
         "--scheduler",
         metavar="ADDRESS",
@@ -131,6 +137,12 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         help="float32 (default), mixed_bfloat16 or mixed_float16; never reduced unless asked for",
     )
     add("--deterministic", action="store_true", help="repeatable bit for bit on a GPU too, slower")
+    add(
+        "--keep-environment",
+        action="store_true",
+        help="keep environment variables that change numbers, TF_ENABLE_ONEDNN_OPTS for instance;"
+        " the runs have names of their own then (default: these are put to their defaults)",
+    )
     _add_plugin(parser)
     _add_output(parser)
     add("--fresh", action="store_true", help="train again what is finished already")
@@ -153,7 +165,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _compare_alone(options: argparse.Namespace) -> int:
     code = _compare(options)
-    print(f"The page: {_python()} -m benchmark report --output {shlex.quote(options.output)}")
+    print(f"The page: {this_python()} -m benchmark report --output {shlex.quote(options.output)}")
     return code
 
 
@@ -174,6 +186,7 @@ def _add_experiments(parser: argparse.ArgumentParser) -> None:
     )
     _add_data_dir(parser)
     add("--jobs", help="experiments at once (default: as many as keep the cores busy)")
+    _add_hang_timeout(parser)
     _add_plugin(parser)
     _add_output(parser)
     add("--fresh", action="store_true", help="measure again what is done already")
@@ -209,8 +222,8 @@ def _everything(options: argparse.Namespace) -> int:
     code = _compare(options)
     # Beside each experiment's own, what was compared.
     asked = [] if options.activations is None else activation_list(options.activations)
-    same = ("jobs", "output", "fresh", "style", "check_seconds")
-    settings = {name: getattr(options, name) for name in same}
+    shared = ("jobs", "hang_timeout", "output", "fresh", "style", "check_seconds")
+    settings = {name: getattr(options, name) for name in shared}
     beside = [*asked, *_plugin_names()]
     code = max(code, _measured(api, None, beside=beside, **settings))
     api.write_page(options.output)
@@ -332,7 +345,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(words)
         return _COMMANDS[options.__dict__.pop("command")][1], options
 
-    return _guarded(parse, arguments, "-m benchmark")
+    return guarded(parse, arguments, "-m benchmark")
 
 
 def run_all(arguments: Sequence[str] | None = None) -> int:
@@ -348,53 +361,4 @@ def run_all(arguments: Sequence[str] | None = None) -> int:
         _add_comparison(parser)
         return _everything, parser.parse_args(words)
 
-    return _guarded(parse, arguments, "run_all.py")
-
-
-def _guarded(parse: Callable, arguments: Sequence[str] | None, program: str) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal may lack a sign that is shown.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    try:
-        command, options = parse(words)
-        with request_file.asked_as(["python", *program.split(), *words]):
-            return command(options)
-    except RequestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_REQUEST
-    except ReportError as error:
-        print(
-            f"error: report.html could not be made: {error}; tables and figures are written",
-            file=sys.stderr,
-        )
-        return SOME_FAILED
-    except KeyboardInterrupt:
-        print(_interrupted(words, program), file=sys.stderr)
-        return INTERRUPTED
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-        print(f"error: {reason}; what is recorded stays, the same command goes on", file=sys.stderr)
-        return SOME_FAILED
-
-
-def _interrupted(words: Sequence[str], program: str) -> str:
-    """Return what stays after Ctrl-C, and the command that goes on from there."""
-    # Not --fresh: that would forget what is done.
-    again = shlex.join(word for word in words if word != "--fresh")
-    # Of runs elsewhere only the finished ones are here.
-    elsewhere = any(word.startswith("--scheduler") for word in words)
-    finished = "runs" if elsewhere else "epochs"
-    if words[:1] == ["experiments"]:
-        finished = "experiments"
-    elif program == "run_all.py":
-        finished += " and experiments"
-    line = f"{_python()} {program} {again}".strip()
-    return f"\nInterrupted. Finished {finished} are kept; to go on: {line}"
-
-
-def _python() -> str:
-    """Return how to call this Python from here."""
-    near = os.path.relpath(sys.executable)
-    return shlex.quote(sys.executable if near.startswith("..") else near)
+    return guarded(parse, arguments, "run_all.py")

@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from benchmark.execution import comparison, task
 from benchmark.execution.cluster import Cluster
-from benchmark.execution.workers import LocalWorkers
+from benchmark.execution.local import LocalWorkers
 from benchmark.results import provenance
 from benchmark.results.folder import Store
 from benchmark.results.formats import csv_text, write_atomic

@@ -31,9 +31,9 @@ class Ours:
     """The benchmark's own engine, as its workers run it."""
 
     def __init__(self, threads: int) -> None:
-        from benchmark.execution.workers import XLA_FLAGS
+        from benchmark.training import environment
 
-        os.environ["XLA_FLAGS"] = XLA_FLAGS
+        environment.settle()
         from benchmark.data import loading
         from benchmark.training.setup import configure
 

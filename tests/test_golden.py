@@ -30,6 +30,10 @@ def why_other_bits(recorded: dict) -> str:
     here, then = provenance.processor(), recorded["processor"]
     if here != then:
         return f"the reference was made on {then}, this is {here}"
+    # Earlier records have only the name.
+    here, then = provenance.processor_kind(), recorded.get("processor_kind")
+    if then not in (None, here):
+        return f"the reference was made on a processor {then}, this is {here}"
     versions = provenance.versions()
     changed = [name for name in DECIDES_BITS if versions[name] != recorded["versions"][name]]
     return "".join(f"{name} is {versions[name]} here; " for name in changed)

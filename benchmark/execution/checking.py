@@ -11,8 +11,8 @@ from benchmark.activations import Activation, add_entry, packing, resolve
 from benchmark.activations.fingerprint import fingerprint
 from benchmark.errors import RequestError
 from benchmark.execution import interrupts
+from benchmark.execution.local import main_module_hidden
 from benchmark.execution.task import Settings, configure_for, error_line, output_into
-from benchmark.execution.workers import main_module_hidden, worker_environment
 from benchmark.formatting import listing
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ def _answer(sender: Connection, packed: bytes, settings: Settings) -> None:
 
     Sends None when TensorFlow is loaded, then a verdict for each; the text of an error is the last.
     """
-    os.environ.update(worker_environment())
     with output_into(os.devnull):
         try:
             configure_for(settings)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from distributed import Client, Future, Worker, WorkerPlugin, get_worker, rpc
+from distributed import Client, Future, Security, Worker, WorkerPlugin, get_worker, rpc
 
 from benchmark.data import catalogue, loading
 from benchmark.errors import RequestError, one_line
@@ -42,7 +42,6 @@ class Delivery(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Keep the data in the worker's own folder."""
-        os.environ.update(workers.worker_environment())
         # What takes its memory is compiled code, which no waiting frees: it would pause for ever.
         worker.memory_manager.memory_pause_fraction = False
         self.path = os.path.join(worker.local_directory, f"{self.name}.npz")
@@ -240,7 +239,9 @@ def _set_up_otherwise(worker: str) -> str:
 
 
 async def _identity(address: str) -> dict[str, Any]:
-    async with rpc(address) as scheduler:
+    # Certificates are those that Dask's configuration names.
+    secured = Security().get_connection_args("client")
+    async with rpc(address, connection_args=secured) as scheduler:
         # What answers at another port may be no scheduler, and never say so.
         return await asyncio.wait_for(scheduler.identity(), CONNECT_SECONDS)
 

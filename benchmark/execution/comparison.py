@@ -20,6 +20,7 @@ from benchmark.results import provenance
 from benchmark.results.folder import Store
 from benchmark.results.schema import spec_columns
 from benchmark.stats import summary
+from benchmark.training import environment
 from benchmark.training.request import GRID, Request, expand, expand_tuned, expand_tuning
 from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec
 
@@ -64,7 +65,8 @@ class Comparison:
     @property
     def settings(self) -> Settings:
         """What TensorFlow must be set to."""
-        return Settings(self.request.threads, self.device, self.request.deterministic)
+        spec = self.specs[0]
+        return Settings(spec.threads, spec.device, spec.deterministic, spec.kept_environment)
 
 
 def prepare(
@@ -84,7 +86,8 @@ def prepare(
         check: called with the activations before the runs are named; see `checking.check_own`.
 
     Raises:
-        RequestError: the data cannot be had, or `limit` does not fit them.
+        RequestError: the data cannot be had, `limit` does not fit them, or TensorFlow does not
+            start in the environment that is kept.
     """
     located = loading.locate(dataset, data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
     data = loading.load(located)
@@ -92,7 +95,9 @@ def prepare(
     device = "GPU" if gpus else "CPU"
     # On a cluster, the machine that asks checks, with or without a GPU of its own.
     here = "CPU" if cluster else device
-    check(request.activations, Settings(request.threads, here, request.deterministic))
+    kept = environment.kept() if request.keep_environment else ""
+    environment.check(kept)
+    check(request.activations, Settings(request.threads, here, request.deterministic, kept))
     choosing = expand_tuning(request, data.name, data.sha256, device)
     specs = [*choosing, *expand(request, data.name, data.sha256, device)]
     for validation, limit in {(spec.validation, spec.limit) for spec in specs}:
@@ -110,6 +115,7 @@ def train(
     jobs: int | None = None,
     fresh: bool = False,
     cluster: "Cluster | None" = None,
+    hang_timeout: float | None = None,
 ) -> tuple[dict[str, RunSpec], dict[str, str]]:
     """Train what is not done yet; return all runs by name, and what they are for.
 
@@ -119,7 +125,13 @@ def train(
     """
 
     train_missing = partial(
-        _train_missing, store=store, console=console, jobs=jobs, fresh=fresh, cluster=cluster
+        _train_missing,
+        store=store,
+        console=console,
+        jobs=jobs,
+        fresh=fresh,
+        cluster=cluster,
+        hang_timeout=hang_timeout,
     )
     train_missing(comparison)
     tuned = tuned_runs(comparison, store, console)
@@ -163,9 +175,10 @@ def _train_missing(
     jobs: int | None,
     fresh: bool,
     cluster: "Cluster | None",
+    hang_timeout: float | None,
 ) -> None:
-    environment = provenance.describe()
-    runs = training_runs(comparison, store, environment, fresh)
+    machine = provenance.describe()
+    runs = training_runs(comparison, store, machine, fresh)
     missing = engine.missing(runs)
     located, first = comparison.located, comparison.specs[0]
     if located.note:
@@ -179,7 +192,7 @@ def _train_missing(
     )
     if not missing:
         return
-    store.write_environment(environment)
+    store.write_environment(machine)
     if cluster:
         cluster.prepare(comparison.data, comparison.settings)
         if not cluster.size():
@@ -187,17 +200,26 @@ def _train_missing(
         at_once = max(1, comparison.gpus or cluster.size())
     else:
         at_once = jobs or provenance.workers_that_fit(comparison.gpus, first.threads)
-    engine.carry_out(missing, console, noun="run", jobs=at_once, here=jobs == 1, cluster=cluster)
+    engine.carry_out(
+        missing,
+        console,
+        noun="run",
+        jobs=at_once,
+        here=jobs == 1,
+        cluster=cluster,
+        hang_timeout=hang_timeout,
+    )
 
 
 def training_runs(
-    comparison: Comparison, store: Store, environment: dict[str, Any], fresh: bool = False
+    comparison: Comparison, store: Store, machine: dict[str, Any], fresh: bool = False
 ) -> list[TrainingRun]:
-    """Return the runs of a comparison as tasks; `environment` goes into each record."""
+    """Return the runs of a comparison as tasks; `machine`, as `provenance.describe` tells it, goes
+    into each record."""
     data, specs = comparison.data, comparison.specs
     users = [one for name in comparison.request.activations if (one := resolve(name)).is_user]
     source = {"origin": data.origin, "file": Path(data.path).name, "sha256": data.sha256}
-    facts = {"environment": environment, "data": {"name": data.name, **source}}
+    facts = {"environment": machine, "data": {"name": data.name, **source}}
     common = (comparison.located, str(store.path.resolve()), packing.pack(users) if users else b"")
     known = {name: _known_of(name) for name in comparison.request.activations}
     seconds, label = _guess(comparison), _labels(specs)

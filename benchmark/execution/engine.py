@@ -5,9 +5,10 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from benchmark.execution.local import open_workers
 from benchmark.execution.progress import Display, Estimate, duration, say
 from benchmark.execution.task import DISK_FULL, Record, Task
-from benchmark.execution.workers import Workers, open_workers
+from benchmark.execution.workers import Workers
 from benchmark.formatting import counted
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def carry_out(
     jobs: int,
     here: bool = False,
     cluster: Workers | None = None,
+    hang_timeout: float | None = None,
 ) -> dict[str, Record]:
     """Do the tasks and return their records by name.
 
@@ -43,9 +45,12 @@ def carry_out(
         here: do them in this process, if TensorFlow is not in use here with other settings. Only
             when asked for: the caller may have other uses for it.
         cluster: workers to use instead of this machine's.
+        hang_timeout: seconds without a report after which a worker of this machine is ended; by
+            default six times what is expected of the task, and 120 at least.
 
     Raises:
-        OSError: the disk is full, or the scheduler was lost; what is recorded stays.
+        OSError: the disk is full, the scheduler was lost, or no worker can be started; what is
+            recorded stays.
     """
     at_once = min(jobs, len(tasks))
     estimate = Estimate({task.name: task.seconds for task in tasks}, at_once)
@@ -56,7 +61,9 @@ def carry_out(
     records = {}
     settings = tasks[0].settings
     with (
-        open_workers(at_once, here, settings, lambda text: say(console, text), cluster) as workers,
+        open_workers(
+            at_once, here, settings, lambda text: say(console, text), cluster, hang_timeout
+        ) as workers,
         Display(console, tasks, at_once, noun) as display,
     ):
         for record in (r for group in groups for r in workers.run(group, display.event)):

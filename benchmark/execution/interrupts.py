@@ -12,7 +12,8 @@ from types import FrameType
 def remembered() -> Iterator[Callable[[], None]]:
     """Provide a function that raises if Ctrl-C was pressed.
 
-    A KeyboardInterrupt that reaches Python inside a callback of TensorFlow can be lost there.
+    A KeyboardInterrupt that reaches Python inside a callback of TensorFlow can be lost there, and
+    one in the import of an extension becomes an ImportError.
     """
     asked = False
 
@@ -25,7 +26,9 @@ def remembered() -> Iterator[Callable[[], None]]:
         if asked:
             raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    # As in a job in the background.
+    if elsewhere or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield stop_if_asked
         return
     kept = signal.signal(signal.SIGINT, remember)

@@ -1,13 +1,16 @@
 """What the user sees while tasks run: a live display on a terminal, plain lines elsewhere."""
 
 import contextlib
+import errno
 import importlib.util
+import io
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -25,12 +28,43 @@ _START_SECONDS = 4.0
 _ENOUGH_SECONDS = 3.0
 
 
+class _Screen(io.FileIO):
+    """A copy of standard output; a file instead from when nobody reads it any more."""
+
+    def __init__(self, number: int, instead: str | os.PathLike[str]) -> None:
+        super().__init__(number, "w")
+        self._instead = instead
+
+    def write(self, data: Any) -> int:
+        """Write to the screen, or to the file."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            # A closed pipe, a terminal that has gone.
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            number = self._opened()
+            os.dup2(number, self.fileno())
+            os.close(number)
+            return super().write(data)
+
+    def _opened(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        try:
+            # Not through a link, where the system can tell.
+            return os.open(self._instead, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except OSError:
+            return os.open(os.devnull, flags)
+
+
 @contextlib.contextmanager
-def screen(console: Console | None = None) -> Iterator[Console]:
+def screen(
+    console: Console | None = None, instead: str | os.PathLike[str] = os.devnull
+) -> Iterator[Console]:
     """Provide the given console, or one on what is standard output now.
 
     That one keeps its own copy of it, since a run in this process sends standard output to its
-    log.
+    log. Where it is closed on the other side, lines are appended to the file `instead`.
     """
     if console or Console().is_jupyter:
         yield console or Console(highlight=False)
@@ -40,7 +74,8 @@ def screen(console: Console | None = None) -> Iterator[Console]:
     except (OSError, ValueError, AttributeError):
         yield Console(file=sys.stdout, highlight=False)
         return
-    with open(number, "w", encoding=sys.stdout.encoding, errors="replace") as file:
+    raw = io.BufferedWriter(_Screen(number, instead))
+    with io.TextIOWrapper(raw, encoding=sys.stdout.encoding, errors="replace") as file:
         yield Console(file=file, highlight=False)
 
 
@@ -198,6 +233,8 @@ class Display:
             self._active[name] = (0.0, "starting")
         elif kind == "end":
             self._active.pop(name, None)
+        elif kind == "note":
+            say(self._console, f"{self._labels[name]}: {event['detail']}")
         else:
             self._estimate.reach(name, event["share"])
             self._active[name] = (event["share"], event["detail"])

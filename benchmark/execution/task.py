@@ -19,6 +19,7 @@ EVENT_SECONDS = 0.5
 #   "progress", "milestone": "share" of it done, 0 to 1, and "detail" in words; a milestone (the
 #       end of an epoch) is worth a line where there is no live display.
 #   "end": this attempt is over.
+#   "note": of the one who waits for it: "detail" is worth a line.
 Event = dict[str, Any]
 Report = Callable[[Event], None]
 # What is known of a finished task: at least "run" and "status", of a failed one "error".
@@ -26,11 +27,13 @@ Record = dict[str, Any]
 
 
 class Settings(NamedTuple):
-    """How TensorFlow is set up in a process: threads, "CPU" or "GPU", determinism."""
+    """How TensorFlow is set up in a process: threads, "CPU" or "GPU", determinism, and the user's
+    environment variables that are kept (see `benchmark.training.environment`)."""
 
     threads: int = 1
     device: str = "CPU"
     deterministic: bool = False
+    kept_environment: str = ""
 
 
 class Task(Protocol):
@@ -51,6 +54,10 @@ class Task(Protocol):
     @property
     def seconds(self) -> float:
         """About how long it takes on one core."""
+
+    @property
+    def quiet_seconds(self) -> float:
+        """About how long it may go without a report, on one core."""
 
     @property
     def alone(self) -> bool:
@@ -94,6 +101,11 @@ def current_settings() -> Settings | None:
 def configure_once(settings: Settings) -> bool:
     """Set up TensorFlow for the tasks of this process; False where it runs otherwise already."""
     global _current
+    from benchmark.training.environment import settle
+
+    # Before the next import, which loads TensorFlow.
+    if not settle(settings.kept_environment):
+        return False
     from benchmark.training.setup import configure
 
     gpu = _worker_number() if settings.device == "GPU" else None
@@ -131,8 +143,10 @@ def _worker_number() -> int:
 def output_into(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Send what this process prints, C libraries included, to the end of a file."""
     with open(path, "a", buffering=1, encoding="utf-8") as log:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # Nobody may read them any more.
+            with contextlib.suppress(BrokenPipeError):
+                stream.flush()
         copies = [os.dup(1), os.dup(2)]
         try:
             os.dup2(log.fileno(), 1)

@@ -55,7 +55,13 @@ class TrainingRun:
     @property
     def settings(self) -> Settings:
         """What TensorFlow must be set to."""
-        return Settings(self.spec.threads, self.spec.device, self.spec.deterministic)
+        spec = self.spec
+        return Settings(spec.threads, spec.device, spec.deterministic, spec.kept_environment)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """An epoch: most of it is reported on, but not validation at its end."""
+        return self.seconds / self.spec.epochs
 
     @property
     def folder(self) -> RunFolder:

@@ -1,38 +1,34 @@
 """Where tasks are carried out: in this process, or in workers of a Dask cluster on this machine."""
 
 import abc
-import contextlib
 import itertools
 import logging
-import os
 import queue
-import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.activations.registry import temporary_registrations
 from benchmark.errors import RequestError
 from benchmark.execution import interrupts
+from benchmark.execution.memory import oom_kills
+from benchmark.execution.silence import Silence, Silent
 from benchmark.execution.task import (
     Event,
     Record,
     Report,
     Settings,
     Task,
-    configure_once,
     error_line,
-    output_into,
 )
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster
+    from distributed import Client, Future
 
 TOPIC = "activation-benchmark"
 # A task whose worker was lost this often is given up: it is the task that kills them.
 LOST_WORKERS = 3
-# XLA uses half of an AVX-512 register unless told otherwise. It changes no bit of a result.
-XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
 
 
 def silence_dask() -> dict[logging.Logger, int]:
@@ -43,14 +39,6 @@ def silence_dask() -> dict[logging.Logger, int]:
     for logger in kept:
         logger.setLevel(logging.CRITICAL)
     return kept
-
-
-def worker_environment() -> dict[str, str]:
-    """Return the environment variables that a process needs before it loads TensorFlow."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if XLA_FLAGS not in flags:
-        flags = f"{flags} {XLA_FLAGS}".strip()
-    return {"XLA_FLAGS": flags, "KERAS_BACKEND": "tensorflow"}
 
 
 class Workers(abc.ABC):
@@ -88,6 +76,16 @@ def forget_trainers() -> None:
         kept_trainers.forget()
 
 
+class _Attempt(NamedTuple):
+    """A task that is with Dask, how many there may be beside it, and `oom_kills` at its start."""
+
+    rank: int
+    task: Task
+    future: "Future"
+    slots: int
+    oom_kills: int
+
+
 _SCHEDULER_LOST = "the connection to the scheduler broke"
 
 
@@ -100,6 +98,10 @@ class DaskWorkers(Workers):
 
     _client: "Client"
     _topic: str
+    _hang_timeout: float | None = None
+    # Whether the workers are processes that we started on this machine.
+    _ours = False
+    _numbers = itertools.count()
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
         """Yield each task's record as it ends; a lost worker costs its task a retry.
@@ -109,19 +111,23 @@ class DaskWorkers(Workers):
         """
         arrivals: queue.Queue[Any] = queue.Queue()
         self._client.subscribe_topic(self._topic, lambda event: arrivals.put(event[1]))
-        submitted: dict[str, tuple[Task, Future]] = {}
-        waiting = iter(enumerate(tasks))
+        submitted: dict[str, _Attempt] = {}
+        waiting, silence = deque(enumerate(tasks)), Silence(self._hang_timeout)
 
         def submit_more() -> None:
             # A task waits here: one that waits at a worker would be counted among what killed it.
-            free = max(self._slots() - len(submitted), 0)
-            for rank, task in itertools.islice(waiting, free):
-                future = self._start(task, rank)
-                submitted[str(future.key)] = (task, future)
-                future.add_done_callback(arrivals.put)
+            while waiting and len(submitted) < self._slots():
+                attempt = self._attempt(*waiting.popleft())
+                submitted[str(attempt.future.key)] = attempt
+                if self._ours:
+                    # On a cluster it begins when there is a worker for it.
+                    silence.begin(attempt.task)
+                attempt.future.add_done_callback(arrivals.put)
 
         submit_more()
         while submitted:
+            for silent in silence.look():
+                self._heed(silent, submitted, report)
             try:
                 # Bounded, so that Ctrl-C is heard on every system.
                 arrival = arrivals.get(timeout=1.0)
@@ -129,31 +135,68 @@ class DaskWorkers(Workers):
                 submit_more()
                 continue
             if isinstance(arrival, dict):
+                _hear(arrival, submitted, silence)
                 report(arrival)
                 continue
-            task, future = submitted.pop(str(arrival.key))
-            if future.cancelled():
+            attempt = submitted.pop(str(arrival.key))
+            silence.end(attempt.task.name)
+            if attempt.future.cancelled():
                 raise SchedulerLostError(_SCHEDULER_LOST)
+            if again := self._is_to_be_tried_with_fewer(attempt, report):
+                waiting.appendleft((attempt.rank, attempt.task))
             submit_more()
-            yield self._record(task, future)
-            future.release()
+            if not again:
+                yield self._record(attempt, attempt.task.name in silence.hung)
+            attempt.future.release()
 
-    def _record(self, task: Task, future: "Future") -> Record:
+    def _attempt(self, rank: int, task: Task) -> _Attempt:
+        return _Attempt(rank, task, self._start(task, rank), self._slots(), oom_kills())
+
+    def _heed(self, silent: Silent, submitted: dict[str, _Attempt], report: Report) -> None:
+        """Say that a task is silent; end the worker of one that hangs."""
+        task, seconds, hung = silent
+        text = f"no sign of life for {seconds:.0f} s"
+        if hung and self._ours:
+            for key in [key for key, attempt in submitted.items() if attempt.task is task]:
+                self._end_worker(key)
+            text += ": its worker is ended, and it begins again"
+        report({"run": task.name, "kind": "note", "detail": text})
+
+    def _is_to_be_tried_with_fewer(self, attempt: _Attempt, report: Report) -> bool:
+        """Return whether a task's workers lacked memory, beside others; there are fewer then."""
+        if attempt.slots == 1 or not self._lacked_memory(attempt) or not _was_lost(attempt.future):
+            return False
+        fewer = attempt.slots // 2
+        self._limit(fewer)
+        text = f"its worker lacked memory; {fewer} at once from now on"
+        report({"run": attempt.task.name, "kind": "note", "detail": text})
+        return True
+
+    def _lacked_memory(self, attempt: _Attempt) -> bool:
+        return self._ours and oom_kills() > attempt.oom_kills
+
+    def _record(self, attempt: _Attempt, hung: bool) -> Record:
         from distributed import KilledWorker
 
+        task = attempt.task
         try:
-            return self._arrived(task, future.result())
+            return self._arrived(task, attempt.future.result())
         except RequestError:
             # A worker that cannot be used would fail all the others too.
             raise
         except KilledWorker as error:
-            return task.failed(f"its worker was lost {error.allowed_failures + 1} times")
+            reason = f"its worker was lost {error.allowed_failures + 1} times"
+            if self._lacked_memory(attempt):
+                reason += ", with nothing beside it, for want of memory"
+            elif hung:
+                reason += ": it gave no sign of life"
+            return task.failed(reason)
         except Exception as error:
             return task.failed(error_line(error))
 
     def _start(self, task: Task, rank: int) -> "Future":
         """Submit a task, to begin the earlier the lower its rank."""
-        key = f"{self._topic}-{task.name}"
+        key = f"{self._topic}-{task.name}-{next(self._numbers)}"
         call = (self._execute, task, self._topic)
         return self._submit(*call, settings=task.settings, key=key, priority=-rank)
 
@@ -169,133 +212,30 @@ class DaskWorkers(Workers):
     def _slots(self) -> int:
         """Return how many tasks may be with Dask now."""
 
+    def _limit(self, slots: int) -> None:
+        """Let no more tasks than this be with Dask, on workers of ours."""
+        raise NotImplementedError
+
+    def _end_worker(self, key: str) -> None:
+        """End the worker of ours that does a task; Dask gives the task to another."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def _arrived(self, task: Task, answer: Any) -> Record:
         """Return the task's record, its files in their place."""
 
 
-class LocalWorkers(DaskWorkers):
-    """Worker processes of a Dask cluster on this machine; they write into the folder themselves."""
+def _was_lost(future: "Future") -> bool:
+    from distributed import KilledWorker
 
-    _topic = TOPIC
-
-    def __init__(self, jobs: int) -> None:
-        self._cluster: LocalCluster | None = None
-        self._stack = contextlib.ExitStack()
-        try:
-            # The workers leave Ctrl-C to this process.
-            with interrupts.held():
-                self._open(jobs)
-        except BaseException:
-            self.kill()
-            self.close()
-            raise
-
-    def _open(self, jobs: int) -> None:
-        import dask
-        from distributed import Client, LocalCluster
-
-        settings = {
-            "distributed.scheduler.allowed-failures": LOST_WORKERS - 1,
-            "distributed.comm.timeouts.connect": "60s",
-        }
-        self._stack.enter_context(dask.config.set(settings))
-        self._stack.enter_context(main_module_hidden())
-        self._cluster = self._stack.enter_context(
-            LocalCluster(
-                n_workers=jobs,
-                threads_per_worker=1,
-                processes=True,
-                # Their number heeds the memory; Dask's own limit would stop a run early.
-                memory_limit=0,
-                # Any free port: another job may have the usual one.
-                dashboard_address="127.0.0.1:0",
-                silence_logs="CRITICAL",
-                env=worker_environment(),
-            )
-        )
-        self._client = self._stack.enter_context(Client(self._cluster))
-        self._jobs = jobs
-
-    def _slots(self) -> int:
-        return self._jobs
-
-    @staticmethod
-    def _execute(task: Task, topic: str) -> Record:
-        from distributed import get_worker
-
-        worker = get_worker()
-        return task.execute(lambda event: worker.log_event(topic, event))
-
-    def _arrived(self, task: Task, answer: Record) -> Record:
-        return answer
-
-    def kill(self) -> None:
-        """End the workers at once; what they recorded is whole whenever that happens."""
-        # Connections break now, and threads of Dask may say so until the process ends.
-        silence_dask()
-        for nanny in self._cluster.workers.values() if self._cluster else ():
-            with contextlib.suppress(OSError, TypeError, AttributeError):
-                os.kill(nanny.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        """Stop the workers and undo the settings."""
-        self._stack.close()
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
 
 
-@contextlib.contextmanager
-def main_module_hidden() -> Iterator[None]:
-    """Keep spawned workers from running the user's script again.
-
-    Python would import the main script in each new process, so that a script without a
-    `__name__` guard starts its comparison anew there. The workers need nothing of it.
-    """
-    main = sys.modules["__main__"]
-    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
-    try:
-        main.__spec__ = None
-        if "__file__" in kept:
-            del main.__file__
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(main, name, value)
-
-
-@contextlib.contextmanager
-def open_workers(
-    jobs: int,
-    here: bool,
-    settings: Settings,
-    say: Callable[[str], None],
-    cluster: Workers | None = None,
-) -> Iterator[Workers]:
-    """Provide what carries out tasks: the cluster, which stays connected, else this process if
-    `here`, else `jobs` workers on this machine.
-
-    Where TensorFlow already runs in this process with other settings there is one worker instead,
-    and `say` is told.
-    """
-    if cluster:
-        yield cluster
-        return
-    if here:
-        with output_into(os.devnull):
-            ready = configure_once(settings)
-        if ready:
-            yield InProcess()
-            return
-        configure_once.cache_clear()
-        say(
-            "TensorFlow already runs in this process with other settings: using one worker process."
-        )
-    pool = LocalWorkers(jobs)
-    try:
-        yield pool
-    except BaseException:
-        # What Dask says of workers killed under it helps nobody.
-        with output_into(os.devnull):
-            pool.kill()
-            pool.close()
-        raise
-    pool.close()
+def _hear(event: Event, submitted: dict[str, _Attempt], silence: Silence) -> None:
+    """Take an event for a sign of life; with its start a task is at work."""
+    if event["kind"] == "start":
+        for attempt in submitted.values():
+            if attempt.task.name == event["run"]:
+                silence.begin(attempt.task)
+    else:
+        silence.heard(event["run"])

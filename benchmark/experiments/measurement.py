@@ -60,6 +60,11 @@ class Measurement:
         return self.experiment.seconds
 
     @property
+    def quiet_seconds(self) -> float:
+        """All of it: not every experiment reports on its way."""
+        return self.seconds
+
+    @property
     def alone(self) -> bool:
         """Whether it measures time."""
         return self.experiment.alone
@@ -112,7 +117,8 @@ class Measurement:
         from benchmark.experiments.figures import draw_experiment
 
         if self.user_activations:
-            # A plug-in's colors are wanted for drawing too.
+            # They load TensorFlow, and a plug-in's colors are wanted for drawing too.
+            configure_for(self.settings)
             packing.unpack(self.user_activations)
         record = self.finished() or self._measure(report)
         places = {name: resolve(name).index for name, _ in self.spec.activations}

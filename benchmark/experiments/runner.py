@@ -46,6 +46,7 @@ def measure(
     jobs: int | None = None,
     fresh: bool = False,
     style: str = "light",
+    hang_timeout: float | None = None,
 ) -> dict[str, str]:
     """Do the experiments that are not done; return the errors of those that failed, by name.
 
@@ -66,5 +67,7 @@ def measure(
         return {}
     store.write_environment(environment)
     at_once = jobs or provenance.workers_that_fit(0, 1)
-    records = engine.carry_out(missing, console, noun="experiment", jobs=at_once)
+    records = engine.carry_out(
+        missing, console, noun="experiment", jobs=at_once, hang_timeout=hang_timeout
+    )
     return {name: record["error"] for name, record in records.items() if record.get("error")}

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from benchmark.errors import ReportError, one_line
+from benchmark.execution import scratch
 from benchmark.formatting import counted
 
 FOLDER_TAG = "folder"
@@ -111,15 +111,15 @@ def _kernel(notebook: NotebookNode, path: Path, timeout: int) -> Iterator[Notebo
     `NotebookClient.execute` is not used: it takes Ctrl-C for itself.
     """
     # Its log is removed last: an ending kernel may still write to it.
-    with tempfile.TemporaryDirectory(prefix="notebook-", ignore_cleanup_errors=True) as scratch:
-        manager = _ThisPython(connection_file=str(Path(scratch, "kernel.json")))
+    with scratch.folder() as folder:
+        manager = _ThisPython(connection_file=str(Path(folder, "kernel.json")))
         client = NotebookClient(notebook, km=manager, timeout=timeout, record_timing=False)
-        log = Path(scratch, "kernel.log")
+        log = Path(folder, "kernel.log")
         try:
             with log.open("w") as messages:
                 client.start_new_kernel(
                     cwd=str(path.parent),
-                    env=_environment(scratch),
+                    env=_environment(folder),
                     stdout=messages,
                     stderr=messages,
                 )
@@ -152,8 +152,8 @@ def _end_tasks() -> None:
     loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
-def _environment(scratch: str) -> dict[str, str]:
+def _environment(folder: str) -> dict[str, str]:
     """Return this process's environment, with its import path for the kernel."""
     search = os.pathsep.join(os.path.abspath(path) for path in sys.path)
     # The user's own IPython start-up files are no part of a report.
-    return {**os.environ, "PYTHONPATH": search, "IPYTHONDIR": scratch}
+    return {**os.environ, "PYTHONPATH": search, "IPYTHONDIR": folder, "TMPDIR": folder}

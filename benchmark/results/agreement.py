@@ -316,8 +316,16 @@ def _machines(record: dict[str, Any], other: dict[str, Any]) -> str:
 def _provenance(environment: dict[str, Any]) -> dict[str, Any]:
     versions = environment.get("versions", {})
     return {
-        "processor": environment.get("processor"),
+        "processor": _processor(environment),
         "GPU": ", ".join(environment.get("gpus") or ["none"]),
         **{name: versions.get(name) for name in _VERSIONS},
         "commit": str(environment.get("git_commit"))[:10],
     }
+
+
+def _processor(environment: dict[str, Any]) -> str:
+    """Return the processor's name, with what tells it from others of that name, where recorded."""
+    kind = environment.get("processor_kind") or {}
+    parts = [f"{part} {kind[part]}" for part in ("family", "model", "stepping") if part in kind]
+    name = str(environment.get("processor"))
+    return f"{name} ({', '.join(parts)})" if parts else name

@@ -27,6 +27,11 @@ class Store:
     def __init__(self, output: str | Path) -> None:
         self.path = Path(output).expanduser()
 
+    @property
+    def log(self) -> Path:
+        """What a command said after its screen had gone away."""
+        return self.path / "log.txt"
+
     def prepare(self) -> None:
         """Create the folder and see that it can be written to.
 

@@ -12,10 +12,28 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmark.training import environment
+
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "matplotlib", "distributed", "scikit-learn")
 # What a worker needs at most, seen after the whole catalogue on MNIST at batch 128, all compiled; a
 # worker more than fits is a worker that the system kills.
 WORKER_BYTES = 2_000_000_000
+
+# Names in /proc/cpuinfo, of x86 and of ARM.
+_KIND = {
+    "vendor_id": "vendor",
+    "cpu family": "family",
+    "model": "model",
+    "stepping": "stepping",
+    "flags": "instruction_sets",
+    "CPU implementer": "vendor",
+    "CPU architecture": "family",
+    "CPU part": "model",
+    "CPU revision": "stepping",
+    "Features": "instruction_sets",
+}
+# Instruction sets that compute with floating-point numbers begin so.
+_ARITHMETIC = ("sse", "ssse", "avx", "amx", "fma", "f16c", "asimd", "sve", "sme", "bf16", "fphp")
 
 
 def versions() -> dict[str, str]:
@@ -62,6 +80,20 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def processor_kind(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """Return vendor, family, model, stepping and instruction sets, as far as the system (Linux)
+    tells them. They decide which kernels run, and with them how numbers are rounded."""
+    try:
+        first = cpuinfo.read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    facts = {name.strip(): value.strip() for name, _, value in pairs}
+    kind = {ours: facts[name] for name, ours in _KIND.items() if name in facts}
+    sets = kind.get("instruction_sets", "").split()
+    return {**kind, "instruction_sets": " ".join(s for s in sets if s.startswith(_ARITHMETIC))}
+
+
 def cores() -> int:
     """Return how many cores this process may use, container limits and affinity heeded."""
     from dask.system import CPU_COUNT
@@ -102,7 +134,11 @@ def tensorflow_devices() -> dict[str, Any]:
     Returns keys "gpus" (names), "cuda_build", and "messages" (what TensorFlow wrote).
     """
     process = subprocess.run(
-        [sys.executable, "-c", _ASK_TENSORFLOW], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", _ASK_TENSORFLOW],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment.settled(os.environ),
     )
     lines = process.stdout.strip().splitlines()
     answer = json.loads(lines[-1]) if process.returncode == 0 and lines else {}
@@ -132,6 +168,7 @@ def describe() -> dict[str, Any]:
         "git_commit": git_commit(),
         "platform": platform.platform(),
         "processor": processor(),
+        "processor_kind": processor_kind(),
         "cores": cores(),
         "memory_bytes": memory_bytes(),
         "gpus": gpus(),

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -119,7 +118,7 @@ class RunFolder:
         record = {
             "run": spec.run,
             "status": outcome.status,
-            "spec": dataclasses.asdict(spec),
+            "spec": spec.as_json(),
             "scores": final_scores(spec, outcome.rows, outcome.test),
             "parameters": outcome.parameters,
             **facts,
@@ -138,7 +137,7 @@ class RunFolder:
             "run": spec.run,
             "status": "failed",
             "error": error,
-            "spec": dataclasses.asdict(spec),
+            "spec": spec.as_json(),
             **facts,
         }
         self._write_record(record)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.activations import resolve
 from benchmark.errors import RequestError, one_of
+from benchmark.training import environment
 from benchmark.training.optimizers import OPTIMIZERS
 from benchmark.training.options import (
     activation_list,
@@ -85,6 +86,7 @@ class Request:
     threads: int
     deterministic: bool
     precision: str
+    keep_environment: bool
     tune_learning_rates: list[float]
     tune_seeds: list[int]
 
@@ -104,6 +106,7 @@ def request(
     threads: object = 1,
     deterministic: bool = False,
     precision: str = "float32",
+    keep_environment: bool = False,
     tune_learning_rates: object = None,
     tune_seeds: object = None,
 ) -> Request:
@@ -132,6 +135,7 @@ def request(
         threads=whole_number("threads", threads, most=1024),
         deterministic=bool(deterministic),
         precision=choice("precision", PRECISIONS)(precision),
+        keep_environment=bool(keep_environment),
         **_tuning(tune_learning_rates, tune_seeds, wanted, preset),
     )
 
@@ -210,6 +214,7 @@ def _expanded(wanted: Request, dataset: str, data_sha256: str, device: str) -> l
     from benchmark.activations.fingerprint import fingerprint
 
     preset = preset_for(wanted.preset, dataset, device == "GPU")
+    kept = environment.kept() if wanted.keep_environment else ""
     settings = {
         **{name: getattr(wanted, name) for name in GRID},
         "loss": wanted.loss or [preset.loss],
@@ -229,6 +234,7 @@ def _expanded(wanted: Request, dataset: str, data_sha256: str, device: str) -> l
             precision=wanted.precision,
             data_sha256=data_sha256,
             activation_sha256=fingerprint(resolve(name)),
+            kept_environment=kept,
         )
         for values in itertools.product(*settings.values())
         for seed in wanted.seeds or range(preset.seeds)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from benchmark.errors import one_of
 from benchmark.models.networks import NETWORKS
@@ -29,7 +30,8 @@ class RunSpec:
     last 20 % of these) or "test" (the source script's own protocol); `threads` counts the
     TensorFlow threads; `device` is "CPU" or "GPU"; `precision` is Keras's dtype policy;
     `data_sha256` and `activation_sha256` are hashes of pixels with labels, and of a user's
-    activation source.
+    activation source; `kept_environment` holds the user's environment variables that were kept
+    although they may change numbers (see `environment.kept`), "" where there are none.
     """
 
     dataset: str
@@ -50,6 +52,7 @@ class RunSpec:
     precision: str = "float32"
     data_sha256: str = ""
     activation_sha256: str = ""
+    kept_environment: str = ""
 
     def __post_init__(self) -> None:
         one_of("model", self.model, MODELS)
@@ -70,6 +73,14 @@ class RunSpec:
     @property
     def run(self) -> str:
         """Name of the run: readable parts and a hash of all that decides its numbers."""
-        text = json.dumps({**vars(self), "protocol": PROTOCOL}, sort_keys=True)
+        text = json.dumps({**self.as_json(), "protocol": PROTOCOL}, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return f"{self.dataset}-{self.model}-{self.activation}-s{self.seed}-{digest}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as they are recorded and named: those that came later than the first
+        recorded runs only where they are not at their default."""
+        fields = dict(vars(self))
+        if not self.kept_environment:
+            del fields["kept_environment"]
+        return fields

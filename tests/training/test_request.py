@@ -88,6 +88,7 @@ def test_run_name_holds_a_hash_of_every_field():
         "precision": "mixed_bfloat16",
         "data_sha256": "x",
         "activation_sha256": "y",
+        "kept_environment": "TF_ENABLE_ONEDNN_OPTS=0",
     }
     assert set(other) == {field.name for field in dataclasses.fields(RunSpec)}
     names = {dataclasses.replace(base, **{k: v}).run for k, v in other.items()} | {base.run}
