@@ -29,3 +29,13 @@ def no_page(monkeypatch):
     from benchmark.report import build
 
     monkeypatch.setattr(build, "write_page", lambda store: None)
+
+
+@pytest.fixture
+def no_figures(monkeypatch, no_page):
+    """The report without its page and its figures: its tables alone."""
+    from benchmark.experiments import figures
+    from benchmark.report import build
+
+    monkeypatch.setattr(build, "write_figures", lambda *words: [])
+    monkeypatch.setattr(figures, "draw_experiment", lambda *words: [])

@@ -1,0 +1,162 @@
+"""Whether a run is whole: its record sealed and of the right form, its files those of the record.
+
+Every reader of runs asks here: the tables, the report, `status`, `merge`, and a command that looks
+for what is done. What is not whole is not believed, whoever wrote it.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import one_line
+from benchmark.results.formats import csv_text, matches, read_file, read_record
+from benchmark.results.schema import (
+    DAMAGED,
+    DONE,
+    HISTORY_COLUMNS,
+    RUN_FILES,
+    UNFINISHED,
+    spec_columns,
+)
+from benchmark.training.spec import RunSpec
+
+_HISTORY_HEADER = ",".join(HISTORY_COLUMNS)
+_PREDICTIONS_HEADER = b"index,true,predicted,probability\n"
+_DIGITS = b"0123456789.,-+e\n"
+_NUMBER = r"(?:-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|-?inf)"
+_SHARE = r"(?:0(?:\.\d+)?|1(?:\.0)?|\d(?:\.\d+)?e-\d+)"
+# epoch, loss, accuracy, val_loss, val_accuracy, seconds
+_EPOCH = re.compile(rf"(\d{{1,9}}),{_NUMBER},{_SHARE},{_NUMBER},{_SHARE},\d+(?:\.\d+)?(?:e-?\d+)?")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What the folder of a run holds.
+
+    `status` is the record's; "unfinished" where there is none yet; "damaged" where something
+    cannot be believed, which `problem` names. `history` is the text of history.csv without its
+    header. Of a damaged run there is no record and no history.
+    """
+
+    status: str
+    record: dict[str, Any] | None = None
+    spec: RunSpec | None = None
+    history: str = ""
+    problem: str = ""
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the history has."""
+        return self.history.count("\n")
+
+
+def read_run_record(folder: Path) -> dict[str, Any]:
+    """Return run.json.
+
+    Raises:
+        ValueError: there is none, or it is damaged; the message says how.
+    """
+    from benchmark.results.records import check_run
+
+    record = read_record(folder / "run.json")
+    if record is None:
+        raise ValueError("run.json is not as the run left it")
+    try:
+        check_run(record)
+    except ValueError as error:
+        raise ValueError(f"run.json: {error}") from error
+    if record["run"] != folder.name:
+        raise ValueError(f"run.json is of another run, {record['run']}")
+    return record
+
+
+def spec_in(record: dict[str, Any], name: str) -> RunSpec:
+    """Return the settings in the record of the run of that name.
+
+    Raises:
+        ValueError: there are some that this version does not know.
+    """
+    fields = RunSpec.__dataclass_fields__
+    known = {key: value for key, value in record["spec"].items() if key in fields}
+    spec = RunSpec(**known)
+    # A setting of a later version that is at its default is not part of the name.
+    if len(known) < len(record["spec"]) and spec.run != name:
+        raise ValueError("run.json has settings that this version does not know")
+    return spec
+
+
+def state_of(folder: Path, spec: RunSpec | None = None) -> RunState:
+    """Return what the folder of a run holds; `spec` are the settings of one without a record."""
+    try:
+        return _state_of(folder, spec)
+    except OSError as error:
+        return RunState(DAMAGED, problem=f"{Path(error.filename).name}: {one_line(error)}")
+    except ValueError as error:
+        return RunState(DAMAGED, problem=one_line(error))
+
+
+def _state_of(folder: Path, spec: RunSpec | None) -> RunState:
+    if folder.is_symlink():
+        raise ValueError("its folder is a link, which is not followed")
+    if not os.path.lexists(folder / "run.json"):
+        return RunState(UNFINISHED, spec=spec, history=_history_so_far(folder, spec))
+    record = read_run_record(folder)
+    spec = spec_in(record, folder.name)
+    if record["status"] not in DONE:
+        return RunState(record["status"], record, spec, _history_so_far(folder, spec))
+    files = {name: read_file(folder / name) for name in RUN_FILES}
+    for name, data in files.items():
+        if not matches(data, record["checksums"][name]):
+            raise ValueError(f"{name} is not as the run left it")
+    history, predictions = (data.replace(b"\r\n", b"\n") for data in files.values())
+    state = RunState(record["status"], record, spec, _epochs(history, spec, folder.name))
+    if state.epochs != record["scores"]["epochs"]:
+        raise ValueError("history.csv has other epochs than run.json")
+    header, body = predictions[: len(_PREDICTIONS_HEADER)], predictions[len(_PREDICTIONS_HEADER) :]
+    if header != _PREDICTIONS_HEADER or body.translate(None, _DIGITS):
+        raise ValueError("predictions.csv is not a table of predictions")
+    return state
+
+
+def _history_so_far(folder: Path, spec: RunSpec | None) -> str:
+    """Return the epochs of a run that is not done; none where they are damaged or not known."""
+    try:
+        return _epochs(read_file(folder / "history.csv").replace(b"\r\n", b"\n"), spec, folder.name)
+    except (OSError, ValueError):
+        return ""
+
+
+def _epochs(history: bytes, spec: RunSpec | None, run: str) -> str:
+    """Return history.csv without its header.
+
+    Raises:
+        ValueError: it is not the history of this run, epoch by epoch.
+    """
+    header, _, body = history.decode().partition("\n")
+    lines = body.split("\n")
+    if header != _HISTORY_HEADER or lines.pop():
+        raise ValueError("history.csv is not a table of epochs")
+    if spec is None:
+        cells = dict(zip(HISTORY_COLUMNS, next(csv.reader(lines[:1]), [])))
+    else:
+        cells = spec_columns(spec, run)
+    before, after = _around_epoch(cells)
+    for epoch, line in enumerate(lines, start=1):
+        numbers = _EPOCH.fullmatch(line, len(before), len(line) - len(after))
+        own = line.startswith(before) and line.endswith(after)
+        if not (own and numbers and int(numbers[1]) == epoch):
+            raise ValueError(f"history.csv, line {epoch + 1}, is not epoch {epoch} of this run")
+    return body
+
+
+def _around_epoch(cells: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what stands before and after the numbers of each epoch: settings and name."""
+    columns = (*HISTORY_COLUMNS[: HISTORY_COLUMNS.index("epoch")], "epoch", "run")
+    # No name has this character.
+    _, line, _ = csv_text(columns, [{**cells, "epoch": "\0"}]).split("\n")
+    before, _, after = line.partition("\0")
+    return before, after
