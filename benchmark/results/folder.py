@@ -52,14 +52,18 @@ class Store:
     """The folder that `--output` names."""
 
     def __init__(self, output: str | Path) -> None:
-        """Raises RequestError where what is written into would be elsewhere, behind a link."""
+        """Raises RequestError where what is written into is a link, or of another kind."""
         self.path = Path(output).expanduser()
         for name in _OWN:
-            if (self.path / name).is_symlink():
+            path = self.path / name
+            if path.is_symlink():
                 raise RequestError(
-                    f"{str(self.path / name)!r} is a link, and links inside a results folder are"
-                    " not followed: remove it"
+                    f"{str(path)!r} is a link, and links inside a results folder are not followed:"
+                    " remove it"
                 )
+            if path.exists() and path.is_dir() == (name == ".lock"):
+                right = "file" if name == ".lock" else "folder"
+                raise RequestError(f"{str(path)!r} is no {right}: move it elsewhere")
 
     def prepare(self) -> None:
         """Create the folder and see that it can be written to.

@@ -245,6 +245,22 @@ def test_a_folder_that_is_a_link_is_not_written_through(folder, tmp_path, name):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["runs", "figures", "experiments", ".lock"])
+def test_what_lies_in_the_way_of_a_folder_is_named(folder, name):
+    path = folder / name
+    if path.is_dir():
+        shutil.rmtree(path)
+        path.write_text("")
+    else:
+        path.unlink(missing_ok=True)
+        path.mkdir(exist_ok=True)
+        if name == "figures":
+            path.rmdir()
+            path.touch()
+    with pytest.raises(RequestError, match=rf"{name}' is no f[a-z]+: move it elsewhere"):
+        report(folder)
+
+
 @pytest.mark.parametrize("kind", ["folder", "link"])
 @pytest.mark.parametrize("name", ["log.txt", ".lock", "checkpoint", "history.csv", "run.json", ""])
 def test_a_run_is_done_anew_over_what_lies_in_its_way(tmp_path, name, kind):
