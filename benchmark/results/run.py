@@ -53,6 +53,10 @@ class RunFolder:
     def _checkpoint(self) -> Path:
         return self.path / "checkpoint"
 
+    def has_checkpoint(self) -> bool:
+        """Return whether an interrupted run left something, whole or not."""
+        return self._checkpoint.exists()
+
     @contextlib.contextmanager
     def lock(self, seconds: float = 60) -> Iterator[None]:
         """Hold the folder, so that a worker left over from a killed command cannot write too.
