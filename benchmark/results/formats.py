@@ -82,9 +82,12 @@ def read_file(path: Path) -> bytes:
     Raises:
         OSError: it is missing, a link, or no file.
     """
-    if path.is_symlink():
-        raise OSError(errno.ELOOP, "is a link, which is not followed", str(path))
-    descriptor = os.open(path, _READ)
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "is a link, which is not followed", str(path)) from error
+        raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "is not a file", str(path))

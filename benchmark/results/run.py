@@ -82,7 +82,7 @@ class RunFolder:
     def record(self) -> dict[str, Any] | None:
         """Return run.json, or None if there is none or it is damaged."""
         try:
-            return read_run_record(self.path)
+            return read_run_record(self.path)[0]
         except ValueError:
             return None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.errors import RequestError
 from benchmark.formatting import some
 from benchmark.results.formats import read_file
-from benchmark.results.run_state import read_run_record, spec_in
+from benchmark.results.run_state import read_run_record
 from benchmark.results.schema import spec_of
 from benchmark.training.options import path_part
 from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec
@@ -127,10 +127,10 @@ def _settings(folder: Path, row: dict[str, str]) -> tuple[RunSpec, str]:
     if spec and purpose in _PURPOSES:
         return spec, purpose
     try:
-        record = read_run_record(folder)
+        record, recorded = read_run_record(folder)
     except ValueError:
         if spec is None:
             raise
         return spec, COMPARISON
     purpose = purpose if purpose in _PURPOSES else record.get("purpose", COMPARISON)
-    return spec or spec_in(record, folder.name), purpose
+    return spec or recorded, purpose
