@@ -121,23 +121,29 @@ class Store:
         by activation.
 
         Raises:
-            RequestError: no run has a whole record; the tables that are there stay.
+            RequestError: no run has a whole record any more; the tables that are there stay.
         """
-        history, table, positions = self._tables(runs, purposes or {})
+        history, rows, positions = self._rows(runs, purposes or {})
+        lost = all(row["status"] in (UNFINISHED, DAMAGED) for row in rows)
+        if rows and lost and (self.path / "runs.csv").exists():
+            raise RequestError(
+                f"{str(self.path / 'runs')!r} has no whole record of {some(list(runs))}: nothing is"
+                " written; bring the folder back, or do the comparison again"
+            )
         write_atomic(self.path / "history.csv", history)
-        write_atomic(self.path / "runs.csv", table)
+        write_atomic(self.path / "runs.csv", csv_text(RUN_COLUMNS, rows))
         return positions
 
     def runs(self, runs: dict[str, RunSpec], purposes: dict[str, str]) -> "pd.DataFrame":
         """Return what runs.csv would hold of these runs."""
         import pandas as pd
 
-        return pd.read_csv(io.StringIO(self._tables(runs, purposes)[1]))
+        return pd.read_csv(io.StringIO(csv_text(RUN_COLUMNS, self._rows(runs, purposes)[1])))
 
-    def _tables(
+    def _rows(
         self, runs: dict[str, RunSpec], purposes: dict[str, str]
-    ) -> tuple[str, str, dict[str, int]]:
-        """Return the texts of history.csv and runs.csv, and the positions in the palette."""
+    ) -> tuple[str, list[dict[str, Any]], dict[str, int]]:
+        """Return the text of history.csv, the rows of runs.csv, and positions in the palette."""
         header = ",".join(HISTORY_COLUMNS) + "\n"
         bodies, rows, positions = [header], [], {}
         test_sets: dict[str, dict[str, Any]] = {}
@@ -155,14 +161,9 @@ class Store:
             known = (state.record or {}).get("activation") or {}
             if "name" in known and "index" in known:
                 positions[known["name"]] = known["index"]
-        if rows and all(row["status"] in (UNFINISHED, DAMAGED) for row in rows):
-            raise RequestError(
-                f"{str(self.path / 'runs')!r} has no whole record of {some(list(runs))}: nothing is"
-                " written; bring the folder back, or do the comparison again"
-            )
         for row in rows:
             row |= test_sets.get(row["data_sha256"], {})
-        return "".join(bodies), csv_text(RUN_COLUMNS, rows), positions
+        return "".join(bodies), rows, positions
 
     def write_table(self, name: str, frame: "pd.DataFrame") -> None:
         """Write a DataFrame as CSV: no index column, floats as in the other tables."""
