@@ -49,6 +49,7 @@ def page(tmp_path, monkeypatch):
     return html.render(new_notebook(cells=[new_code_cell(outputs=outputs)]), tmp_path / "figures")
 
 
+@pytest.mark.slow
 def test_no_name_or_message_is_markup(page):
     assert "<img src=x" not in page
     for text in (ACTIVATION, DATASET, PROCESSOR, spec_of(ACTIVATION, 8).run):
