@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 
 from rich.table import Table
+from rich.text import Text
 
 from benchmark.activations import names, resolve
 from benchmark.data import catalogue, loading
@@ -51,16 +52,17 @@ def show_status(output: str) -> None:
     tables = []
     if runs:
         tables.append(Table("run", "status", "epochs"))
-        for run, status, epochs in runs:
-            tables[-1].add_row(run, status, str(epochs))
+        for run, state in runs.items():
+            tables[-1].add_row(Text(run), state.status, str(state.epochs))
     if measured:
         tables.append(Table("experiment", "status", "seconds"))
         tables[-1].columns[0].overflow = "fold"
         for name in measured:
             record = store.measurement(name) or {"status": "unfinished or damaged", "seconds": ""}
-            tables[-1].add_row(name, record["status"], str(record["seconds"]))
-    counts = Counter(status for _, status, _ in runs)
+            tables[-1].add_row(Text(name), record["status"], str(record["seconds"]))
+    counts = Counter(state.status for state in runs.values())
     lines = [", ".join(f"{count} {status}" for status, count in counts.items())] if runs else []
+    lines += [f"Damaged: {run}: {state.problem}" for run, state in runs.items() if state.problem]
     lines += [f"Last attempt at {name} failed: {why}" for name, why in failures.items()]
     _show(tables, lines)
 

@@ -1,6 +1,6 @@
 """Numbers and lists as text for readers."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,12 @@ def listing(items: Iterable[str | float]) -> str:
     texts = [item if isinstance(item, str) else f"{item:g}" for item in items]
     *most, last = texts or ["none"]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first three names and how many more there are."""
+    rest = len(names) - 3
+    return listing([*names[:3], f"{rest} more"] if rest > 0 else names)
 
 
 def number(value: float) -> str:

@@ -32,8 +32,8 @@ from benchmark.training.spec import RunSpec
 TEST_IMAGES = 360  # as many as `digits` has
 PARTS = {
     "imports": "starting and ending Python, loading modules",
-    "records": "reading run.json and verifying its checksum",
-    "tables": "the other files read, the tables written and read back",
+    "records": "reading the runs' files and verifying them",
+    "tables": "the tables written and read back",
     "statistics": "means, intervals, pairs, ranks",
     "figures": "drawing, as PNG and SVG",
     "page": "the report notebook executed and made a page",
@@ -126,7 +126,7 @@ def rebuild(output: str) -> dict[str, float]:
 
     clock = Clock()
     parts = {
-        "records": [(folder_results.Store, "recorded"), (run.RunFolder, "record")],
+        "records": [(folder_results.Store, "survey"), (run.RunFolder, "state")],
         "tables": [
             (folder_results.Store, name) for name in ("write_tables", "write_table", "table")
         ],

@@ -51,3 +51,11 @@ def no_figures(monkeypatch):
     from benchmark.report import build
 
     monkeypatch.setattr(build, "write_figures", lambda *arguments: [])
+
+
+@pytest.fixture
+def tables_only(monkeypatch, no_page, no_figures):
+    """The report without its page and any figures."""
+    from benchmark.experiments import figures
+
+    monkeypatch.setattr(figures, "draw_experiment", lambda *arguments: [])

@@ -6,11 +6,11 @@ import os
 import struct
 import zipfile
 import zlib
-from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from benchmark.data.catalogue import ARRAYS
+from benchmark.data.catalogue import ARRAYS, DatasetInfo
 from benchmark.errors import RequestError, one_line
 
 IDX_FILES = {
@@ -37,25 +37,62 @@ def data_error(source: str, problem: str) -> RequestError:
     return RequestError(f"data file {source!r}: {problem}")
 
 
-def read_npz(path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the arrays, and for each the file it came from."""
+def read_npz(entry: DatasetInfo, path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the arrays, and for each the file it came from.
+
+    Nothing is unpacked before its header promises the type and shape that the catalogue has.
+    """
     try:
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
                 raise ValueError("it is not a zip archive, or one cut short")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as content:
-                arrays = {name: content[name] for name in ARRAYS if name in content}
+            with zipfile.ZipFile(file) as archive:
+                members = set(archive.namelist())
+                missing = [name for name in ARRAYS if f"{name}.npy" not in members]
+                arrays = {
+                    name: _read_npy(entry, path, archive, name) for name in ARRAYS if not missing
+                }
+    except RequestError:
+        raise
     except Exception as error:
         # A damaged zip archive raises almost anything.
         problem = f"cannot be read as .npz without pickled objects: {one_line(error)}"
         raise data_error(path, problem) from error
-    if missing := [name for name in ARRAYS if not isinstance(arrays.get(name), np.ndarray)]:
+    if missing:
         raise data_error(path, f"has no array {', '.join(missing)}; expected {', '.join(ARRAYS)}")
     return arrays, dict.fromkeys(ARRAYS, path)
 
 
-def read_idx_folder(folder: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read_npy(entry: DatasetInfo, path: str, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0}
+        read_header = readers.get(version, np.lib.format.read_array_header_2_0)
+        shape, _, dtype = read_header(member)
+    if dtype.hasobject:
+        raise ValueError("object arrays are pickled")
+    check_form(entry, path, name, dtype, shape)
+    with archive.open(f"{name}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def check_form(
+    entry: DatasetInfo, source: str, array: str, dtype: np.dtype, shape: tuple[int, ...]
+) -> None:
+    """Check type and shape of one of `ARRAYS` against the catalogue.
+
+    Raises:
+        RequestError: they are others; names the file.
+    """
+    if dtype != np.uint8:
+        raise data_error(source, f"{array} is {dtype}, expected uint8")
+    if shape != entry.shape(array):
+        raise data_error(source, f"{array} has shape {shape}, expected {entry.shape(array)}")
+
+
+def read_idx_folder(
+    entry: DatasetInfo, folder: str
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the arrays, and for each the file it came from."""
     sources = {}
     for array, names in IDX_FILES.items():
@@ -63,28 +100,40 @@ def read_idx_folder(folder: str) -> tuple[dict[str, np.ndarray], dict[str, str]]
         if path is None:
             raise RequestError(f"data folder {folder!r} has no {names[0]}, gzipped or not")
         sources[array] = path
-    return {array: _read_idx(path) for array, path in sources.items()}, sources
+    return {array: _read_idx(entry, path, array) for array, path in sources.items()}, sources
 
 
-def _read_idx(path: str) -> np.ndarray:
+def _read_idx(entry: DatasetInfo, path: str, array: str) -> np.ndarray:
     """Return the array in an IDX file: two zero bytes, type, rank, sizes, then the values."""
     try:
-        raw = Path(path).read_bytes()
-        # Told by the content, since some programs unpack a file and leave its name.
-        if raw.startswith(_GZIP_MAGIC):
-            raw = gzip.decompress(raw)
+        with open(path, "rb") as file:
+            # Told by the content, since some programs unpack a file and leave its name.
+            packed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+            file.seek(0)
+            with gzip.open(file) if packed else file as content:
+                return _idx_array(entry, path, array, content)
     except (OSError, EOFError, zlib.error) as error:
         raise data_error(path, f"cannot be read: {one_line(error)}") from error
-    if len(raw) < 4 or raw[:2] != b"\0\0":
+
+
+def _idx_array(
+    entry: DatasetInfo, path: str, array: str, content: IO[bytes] | gzip.GzipFile
+) -> np.ndarray:
+    start = content.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0":
         raise data_error(path, "is not an IDX file, which begins with two zero bytes")
-    kind, rank = raw[2], raw[3]
+    kind, rank = start[2:]
     if kind != _IDX_UNSIGNED_BYTE:
-        raise data_error(path, f"holds IDX type {kind}, expected 8 (uint8)")
-    start = 4 + 4 * rank
-    if len(raw) < start:
-        raise data_error(path, f"ends inside its header, expected {start} bytes of it")
-    shape = struct.unpack(f">{rank}I", raw[4:start])
-    if len(raw) - start != math.prod(shape):
-        problem = f"holds {len(raw) - start} values, expected {math.prod(shape)} as its header says"
-        raise data_error(path, problem)
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+        raise data_error(path, f"holds IDX type {kind}, expected {_IDX_UNSIGNED_BYTE} (uint8)")
+    sizes = content.read(4 * rank)
+    if len(sizes) < 4 * rank:
+        raise data_error(path, f"ends inside its header, expected {4 + 4 * rank} bytes of it")
+    shape = struct.unpack(f">{rank}I", sizes)
+    check_form(entry, path, array, np.dtype(np.uint8), shape)
+    count = math.prod(shape)
+    # One value more than there should be is enough to know that there are too many.
+    values = content.read(count + 1)
+    if len(values) != count:
+        held = f"{len(values)} values" if len(values) < count else "more values"
+        raise data_error(path, f"holds {held}, expected {count} as its header says")
+    return np.frombuffer(values, np.uint8).reshape(shape)

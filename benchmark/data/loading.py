@@ -13,6 +13,7 @@ from benchmark.data import downloads
 from benchmark.data.catalogue import ARRAYS, CATALOGUE, DatasetInfo, check_name, info_of
 from benchmark.data.containers import (
     IDX_FILES,
+    check_form,
     data_error,
     find_idx_file,
     read_idx_folder,
@@ -147,9 +148,9 @@ def load(located: Located) -> Dataset:
     if entry.bundled:
         arrays, sources = entry.bundled(), dict.fromkeys(ARRAYS, "scikit-learn's " + entry.name)
     elif os.path.isdir(located.path):
-        arrays, sources = read_idx_folder(located.path)
+        arrays, sources = read_idx_folder(entry, located.path)
     else:
-        arrays, sources = read_npz(located.path)
+        arrays, sources = read_npz(entry, located.path)
     sha256 = _verify(entry, arrays, sources, located.path or entry.name)
     for array in arrays.values():
         array.setflags(write=False)
@@ -286,11 +287,7 @@ def _verify(
     """Return the hash of the arrays, or raise RequestError about the file that is wrong."""
     for name in ARRAYS:
         array = arrays[name]
-        if array.dtype != np.uint8:
-            raise data_error(sources[name], f"{name} is {array.dtype}, expected uint8")
-        if array.shape != entry.shape(name):
-            problem = f"{name} has shape {array.shape}, expected {entry.shape(name)}"
-            raise data_error(sources[name], problem)
+        check_form(entry, sources[name], name, array.dtype, array.shape)
         if name.startswith("y") and (largest := int(array.max())) >= entry.classes:
             problem = f"{name} holds the label {largest}, expected 0 to {entry.classes - 1}"
             raise data_error(sources[name], problem)

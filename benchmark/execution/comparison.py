@@ -14,11 +14,11 @@ from benchmark.execution import engine
 from benchmark.execution.progress import say
 from benchmark.execution.task import Settings
 from benchmark.execution.training_run import TrainingRun
-from benchmark.formatting import counted, listing
+from benchmark.formatting import counted, listing, some
 from benchmark.models.networks import NETWORKS
 from benchmark.results import provenance
 from benchmark.results.folder import Store
-from benchmark.results.schema import spec_columns
+from benchmark.results.schema import DAMAGED, spec_columns
 from benchmark.stats import summary
 from benchmark.training import environment
 from benchmark.training.request import GRID, Request, expand, expand_tuned, expand_tuning
@@ -190,6 +190,8 @@ def _train_missing(
         f" {comparison.data.name} ({located.origin}), {counted(first.epochs, 'epoch')} each;"
         f" {len(runs) - len(missing)} already done. Device: {first.device}, {first.precision}.",
     )
+    if damaged := [run.name for run in missing if run.folder.state().status == DAMAGED]:
+        say(console, f"Damaged, done again: {some(damaged)}.")
     if not missing:
         return
     store.write_environment(machine)

@@ -137,6 +137,8 @@ class TrainingRun:
         if checkpoint:
             _write(log, f"going on after epoch {len(checkpoint.rows)} of {spec.epochs}")
             report(_event(spec, len(checkpoint.rows), ""))
+        elif folder.has_checkpoint():
+            _write(log, "the checkpoint cannot be read: starting anew")
 
         def on_epoch(state: "Checkpoint") -> None:
             folder.save_checkpoint(state)

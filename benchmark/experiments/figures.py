@@ -20,7 +20,7 @@ def redraw_experiments(store: Store, style: str = "light") -> dict[str, str]:
         if not record:
             continue
         try:
-            figures = draw_experiment(store, name, style, record["places"])
+            figures = draw_experiment(store, name, style, record.get("places"))
         except Exception as error:
             undrawn[name] = f"{type(error).__name__}: {one_line(error)}"
             continue

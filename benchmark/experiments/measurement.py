@@ -84,7 +84,8 @@ class Measurement:
         if record is None:
             return False
         figures = {path.name for path in self._store.figures(self.name)}
-        return record["style"] == self.style and set(record["figures"]) <= figures
+        drawn = record.get("style") == self.style and "figures" in record
+        return drawn and set(record["figures"]) <= figures
 
     def finished(self) -> Record | None:
         """Return the record if it was measured with this very spec and is not wanted again."""

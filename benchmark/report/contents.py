@@ -3,7 +3,6 @@
 Nothing is trained, and TensorFlow is not loaded.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from benchmark.plotting import catalogue
 from benchmark.plotting.palette import line_styles
 from benchmark.results import request_file, tables
 from benchmark.results.folder import Store
+from benchmark.results.records import read_environment
 from benchmark.results.schema import HISTORY_COLUMNS, RUN_COLUMNS
 from benchmark.training.spec import COMPARISON
 
@@ -84,7 +84,7 @@ def read(folder: str | Path) -> Results:
     return Results(
         folder=store.path,
         **whole,
-        environment=_environment(store.path / "environment.json"),
+        environment=read_environment(store.path / "environment.json"),
         requests=request_file.read(store),
         sections=experiments,
         drawings=list(catalogue.of(whole, known)) if len(runs) else [],
@@ -113,15 +113,8 @@ def _palette_indices(store: Store, runs: pd.DataFrame) -> dict[str, int]:
     indices = {}
     for name, rows in runs[~runs["activation"].isin(line_styles())].groupby("activation"):
         records = (store.folder(run).record() for run in rows["run"])
-        known = next((record for record in records if record and record.get("activation")), None)
-        if known:
-            indices[str(name)] = known["activation"]["index"]
+        known = (record["activation"] for record in records if record and record.get("activation"))
+        place = next((about["index"] for about in known if "index" in about), None)
+        if place is not None:
+            indices[str(name)] = place
     return indices
-
-
-def _environment(path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}

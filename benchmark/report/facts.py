@@ -163,9 +163,10 @@ def ranking(ranks: pd.DataFrame) -> Facts | None:
 
 
 def statuses(runs: pd.DataFrame) -> Facts:
-    """Return how many runs there are, and by status those of each activation."""
+    """Return how many runs there are, by status those of each activation, and which are damaged."""
     return {
         "count": len(runs),
+        "damaged": list(runs.loc[runs["status"] == "damaged", "run"]),
         "statuses": {
             status: rows["activation"].value_counts(sort=False).to_dict()
             for status, rows in runs.groupby("status")

@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
 from benchmark.report.inline_svg import InlineSvg, inline
+from benchmark.results.formats import read_file
 
 KEY = "benchmark"
 _HERE = Path(__file__).parent
@@ -158,8 +159,8 @@ def _start(words: str) -> str:
 
 def _drawing(path: Path, prefix: str, alt: str) -> InlineSvg | None:
     try:
-        return inline(path.read_text("utf-8"), prefix, alt)
-    except (OSError, ParseError):
+        return inline(read_file(path).decode(), prefix, alt)
+    except (OSError, ValueError, KeyError, ParseError):
         return None
 
 

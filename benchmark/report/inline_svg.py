@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 # Artists of an activation carry this and its name as their id.
 GROUP = "activation:"
-_DROPPED = {"metadata", "style"}
+# What matplotlib draws with. The file may be another's: nothing else is taken over, above all
+# nothing that acts (see `_is_inert` too).
+_DRAWN = {
+    *("svg", "g", "defs", "path", "use", "text", "tspan", "clipPath", "image", "pattern"),
+    *("rect", "circle", "ellipse", "line", "polyline", "polygon"),
+}
 _LONG = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
 _POINTS = {"d", "points", "x", "y"}
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -40,12 +45,15 @@ def inline(svg: str, prefix: str, alt: str) -> InlineSvg:
         xml.etree.ElementTree.ParseError: the text is no SVG.
     """
     root = ET.fromstring(svg)
+    if _local(root.tag) != "svg":
+        raise ET.ParseError(f"begins with {_local(root.tag)}")
     names = _new_ids(root, prefix)
     activations: dict[str, str] = {}
     for element in root.iter():
         _trim(element)
         element.tag = _local(element.tag)
-        element.attrib = {_local(key): value for key, value in element.attrib.items()}
+        attributes = ((_local(key), value) for key, value in element.attrib.items())
+        element.attrib = {key: value for key, value in attributes if _is_inert(key, value)}
         name = element.attrib.pop("id", "")
         if name in names:
             element.set("id", names[name])
@@ -67,12 +75,19 @@ def inline(svg: str, prefix: str, alt: str) -> InlineSvg:
 
 def _trim(element: ET.Element) -> None:
     for child in list(element):
-        if _local(child.tag) in _DROPPED:
+        if _local(child.tag) not in _DRAWN:
             element.remove(child)
         if not (child.tail or "").strip():
             child.tail = None
     if not (element.text or "").strip():
         element.text = None
+
+
+def _is_inert(key: str, value: str) -> bool:
+    """Return whether an attribute neither runs a script nor refers to anything elsewhere."""
+    if key == "href":
+        return value.startswith(("#", "data:image/png;"))
+    return not key.lower().startswith("on")
 
 
 def _local(name: str) -> str:

@@ -13,6 +13,7 @@ from benchmark.experiments.figures import redraw_experiments
 from benchmark.report import build
 from benchmark.report.screen import show_claims, show_comparison
 from benchmark.results.folder import Store
+from benchmark.results.survey import run_names
 from benchmark.training.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -26,12 +27,17 @@ def rebuild(store: Store, style: str, baseline: str | None, console: "Console") 
         RequestError: the folder holds neither runs nor experiments, or no run has the baseline.
         ReportError: the report notebook could not be executed; tables and figures are written.
     """
-    recorded = store.recorded()
+    found = store.survey()
+    recorded = found.specs
     measured = [name for name in catalogue.all_experiments() if name in store.measured()]
+    for note in found.notes:
+        say(console, note)
+    if not (recorded or store.measured()):
+        raise _nothing_there(store)
     undrawn = redraw_experiments(store, style)
     if recorded:
         known, images = _known_as(baseline), _data_at_hand(recorded)
-        figures = build.write_runs(store, recorded, store.purposes(), style, known, images)
+        figures = build.write_runs(store, recorded, found.purposes, style, known, images)
         show_comparison(console, store, store.table("runs.csv"), figures)
     claims = write_claims(store)
     if measured:
@@ -58,11 +64,16 @@ def check_something_is_there(store: Store) -> None:
     Raises:
         RequestError: the folder holds neither runs nor experiments.
     """
-    if not (store.path.is_dir() and (store.recorded() or store.measured())):
-        raise RequestError(
-            f"{str(store.path)!r} holds neither runs nor experiments: give the --output folder of"
-            " an earlier command"
-        )
+    listed = (store.path / "runs.csv").exists()
+    if not (listed or run_names(store.path) or store.measured()):
+        raise _nothing_there(store)
+
+
+def _nothing_there(store: Store) -> RequestError:
+    return RequestError(
+        f"{str(store.path)!r} holds neither runs nor experiments: give the --output folder of an"
+        " earlier command"
+    )
 
 
 def _known_as(activation: str | None) -> str | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from benchmark.execution.progress import say
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 def show_comparison(
     console: "Console", store: Store, runs: pd.DataFrame, figures: list[Path]
 ) -> None:
-    """Print the table of a comparison, its failed runs, and where the files are."""
+    """Print the table of a comparison, its failed and damaged runs, and where the files are."""
     console.print(_comparison_table(store.table("summary.csv"), store.table("comparisons.csv")))
     failed = runs[runs["status"] == "failed"]
     for run, error in zip(failed["run"].astype(str), failed["error"]):
         say(console, f"Failed: {run}: {error} (see {store.folder(run).log})")
+    damaged = runs[runs["status"] == "damaged"]
+    for run, problem in zip(damaged["run"].astype(str), damaged["error"]):
+        say(console, f"Damaged, left out of all tables: {run}: {problem}")
     names = "history, runs, summary, comparisons, pairs, ranks, time_to_accuracy"
     say(console, f"Tables: {store.path}/ {names} (.csv)")
     if figures:
@@ -46,14 +50,14 @@ def _comparison_table(summary: pd.DataFrame, comparisons: pd.DataFrame) -> Table
     for heading in ("val. accuracy (%)", "test accuracy (%)"):
         table.add_column(heading, justify="right")
     for name in baselines:
-        table.add_column(f"against {name}")
+        table.add_column(Text(f"against {name}"))
     table.add_column("epoch (s)", justify="right")
     table.add_column("runs", justify="right")
     ordered = summary.sort_values("test_accuracy_mean", ascending=False, na_position="last")
     for row in _records(ordered):
         table.add_row(
-            row["activation"],
-            *(plain(row[name]) for name in varied),
+            Text(str(row["activation"])),
+            *(Text(plain(row[name])) for name in varied),
             _joined(_spread(row, "val_accuracy", 100, 1)),
             _joined(_spread(row, "test_accuracy", 100, 1)),
             *(verdicts.get(_setting(row), "–") for _ in baselines),

@@ -156,7 +156,12 @@ def _experiment_figures(store: Store, section: Section) -> None:
     experiment, table = section.experiment, store.table(f"experiments/{section.name}.csv")
     measurement = store.measurement(section.name) or {}
     with figure_style("light"):
-        drawn = experiment.figures(table, all_line_styles(table, measurement.get("places", {})))
+        try:
+            drawn = experiment.figures(table, all_line_styles(table, measurement.get("places", {})))
+        except Exception as error:
+            # A table of another version, or one that was tampered with.
+            _say("", escape(f"Its figures cannot be drawn: {type(error).__name__}: {error}"))
+            return
         for number, (key, figure) in enumerate(drawn.items(), start=1):
             name = f"{section.name}-{key}" if key else section.name
             alt = _experiment_alternative(section, number, len(drawn))

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_eval_con
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
-from benchmark.formatting import counted, listing, number
+from benchmark.formatting import counted, listing, number, some
 from benchmark.models.networks import NETWORKS
 
 # More names than this are counted.
@@ -91,4 +91,5 @@ _ENVIRONMENT.filters |= {
     "percentage": percentage,
     "prose": _prose,
     "signed": signed,
+    "some": some,
 }

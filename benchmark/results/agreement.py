@@ -11,7 +11,8 @@ from typing import Any
 from benchmark.errors import RequestError
 from benchmark.formatting import counted, listing, number
 from benchmark.results.folder import Store
-from benchmark.results.run import RUN_FILES
+from benchmark.results.formats import read_file
+from benchmark.results.schema import RUN_FILES
 from benchmark.stats import summary
 from benchmark.training.spec import COMPARISON, TUNING
 
@@ -261,7 +262,7 @@ def _run_difference(run: str, first: Source, other: Source) -> _Difference | Non
 
 
 def _file_difference(name: str, first: Source, other: Source) -> _Difference | None:
-    return table_difference(*((source.store.path / name).read_bytes() for source in (first, other)))
+    return table_difference(*(read_file(source.store.path / name) for source in (first, other)))
 
 
 def table_difference(first: bytes, other: bytes) -> _Difference | None:
@@ -288,7 +289,7 @@ def table_difference(first: bytes, other: bytes) -> _Difference | None:
 
 def _columns(text: bytes) -> dict[str, tuple[str, ...]]:
     """Return the cells of each column that is compared, as they are written."""
-    header, *rows = csv.reader(io.StringIO(text.decode(), newline=""))
+    header, *rows = csv.reader(io.StringIO(text.decode(errors="replace"), newline="")) or [[]]
     columns = dict(zip(header, zip(*rows) if rows else ((),) * len(header)))
     return {name: cells for name, cells in columns.items() if "seconds" not in name}
 

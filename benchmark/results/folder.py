@@ -1,17 +1,39 @@
 """The results folder: where its files are, its lock, its tables read and written."""
 
 import contextlib
-import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import RequestError
-from benchmark.results.formats import csv_text, read_record, sha256, write_atomic, write_record
+from benchmark.errors import RequestError, one_line
+from benchmark.formatting import some
+from benchmark.results.formats import (
+    csv_text,
+    matches,
+    not_a_file,
+    read_file,
+    read_record,
+    remove,
+    set_aside,
+    sha256,
+    write_atomic,
+    write_record,
+)
 from benchmark.results.run import RunFolder
-from benchmark.results.schema import DONE, HISTORY_COLUMNS, RUN_COLUMNS, spec_columns, spec_of
+from benchmark.results.run_state import RunState
+from benchmark.results.schema import (
+    BINARY_SCORES,
+    DAMAGED,
+    HISTORY_COLUMNS,
+    RUN_COLUMNS,
+    SCORES,
+    UNFINISHED,
+    spec_columns,
+)
+from benchmark.results.survey import Survey, run_names, survey
+from benchmark.training.options import path_part
 from benchmark.training.spec import COMPARISON, RunSpec
 
 if TYPE_CHECKING:
@@ -19,13 +41,29 @@ if TYPE_CHECKING:
 
 # Beside the experiments' tables: what all of them say.
 CLAIMS = "claims"
+_PREDICTIONS = {"index": int, "true": int, "predicted": int, "probability": float}
+# A table of all pairs of classes must fit into memory.
+_MOST_CLASSES = 1000
+# Names in the folder that lead to others: written into, not replaced.
+_OWN = ("runs", "experiments", "figures", "tensorboard", ".lock", ".merging")
 
 
 class Store:
     """The folder that `--output` names."""
 
     def __init__(self, output: str | Path) -> None:
+        """Raises RequestError where what is written into is a link, or of another kind."""
         self.path = Path(output).expanduser()
+        for name in _OWN:
+            path = self.path / name
+            if path.is_symlink():
+                raise RequestError(
+                    f"{str(path)!r} is a link, and links inside a results folder are not followed:"
+                    " remove it"
+                )
+            if path.exists() and path.is_dir() == (name == ".lock"):
+                right = "file" if name == ".lock" else "folder"
+                raise RequestError(f"{str(path)!r} is no {right}: move it elsewhere")
 
     @property
     def log(self) -> Path:
@@ -83,55 +121,67 @@ class Store:
     ) -> dict[str, int]:
         """Write history.csv and runs.csv for these runs by name, finished or not.
 
-        `purposes` says what runs are for, by name; the others are for the comparison. Returns the
-        positions in the palette that the runs recorded, by activation.
+        `purposes` says what runs are for, by name; the others are for the comparison. Damaged runs
+        are listed, without numbers. Returns the positions in the palette that the runs recorded,
+        by activation.
+
+        Raises:
+            RequestError: no run has a whole record any more; the tables that are there stay.
         """
-        history, table, positions = self._tables(runs, purposes or {})
+        history, rows, positions = self._rows(runs, purposes or {})
+        lost = all(row["status"] in (UNFINISHED, DAMAGED) for row in rows)
+        if rows and lost and (self.path / "runs.csv").exists():
+            raise RequestError(
+                f"{str(self.path / 'runs')!r} has no whole record of {some(list(runs))}: nothing is"
+                " written; bring the folder back, or do the comparison again"
+            )
         write_atomic(self.path / "history.csv", history)
-        write_atomic(self.path / "runs.csv", table)
+        write_atomic(self.path / "runs.csv", csv_text(RUN_COLUMNS, rows))
         return positions
 
     def runs(self, runs: dict[str, RunSpec], purposes: dict[str, str]) -> "pd.DataFrame":
         """Return what runs.csv would hold of these runs."""
         import pandas as pd
 
-        return pd.read_csv(io.StringIO(self._tables(runs, purposes)[1]))
+        return pd.read_csv(io.StringIO(csv_text(RUN_COLUMNS, self._rows(runs, purposes)[1])))
 
-    def _tables(
+    def _rows(
         self, runs: dict[str, RunSpec], purposes: dict[str, str]
-    ) -> tuple[str, str, dict[str, int]]:
-        """Return the texts of history.csv and runs.csv, and the positions in the palette."""
+    ) -> tuple[str, list[dict[str, Any]], dict[str, int]]:
+        """Return the text of history.csv, the rows of runs.csv, and positions in the palette."""
         header = ",".join(HISTORY_COLUMNS) + "\n"
         bodies, rows, positions = [header], [], {}
         test_sets: dict[str, dict[str, Any]] = {}
         # One pass that keeps no record: among thousands, reading them is what takes the time.
         for name, spec in runs.items():
-            settings, folder = spec_columns(spec, name), self.folder(name)
-            record, history = folder.record(), _history_text(folder.path)
-            bodies.append(history.removeprefix(header))
-            row = _run_row(settings, record, _epochs_in(history))
+            folder = self.folder(name)
+            state = folder.state(spec)
+            spec = state.spec or spec
+            bodies.append(state.history)
             # All runs of the same data share a test set: it is read from the first complete one.
-            if row["status"] == "complete" and not test_sets.get(spec.data_sha256):
+            if state.status == "complete" and not test_sets.get(spec.data_sha256):
                 test_sets[spec.data_sha256] = folder.test_set()
-            rows.append({**row, "purpose": purposes.get(name) or COMPARISON})
-            if record and record.get("activation"):
-                positions[record["activation"]["name"]] = record["activation"]["index"]
+            purpose = purposes.get(name) or COMPARISON
+            rows.append({**_run_row(spec_columns(spec, name), state), "purpose": purpose})
+            known = (state.record or {}).get("activation") or {}
+            if "name" in known and "index" in known:
+                positions[known["name"]] = known["index"]
         for row in rows:
             row |= test_sets.get(row["data_sha256"], {})
-        return "".join(bodies), csv_text(RUN_COLUMNS, rows), positions
+        return "".join(bodies), rows, positions
 
     def write_table(self, name: str, frame: "pd.DataFrame") -> None:
         """Write a DataFrame as CSV: no index column, floats as in the other tables."""
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
         write_atomic(self.path / name, csv_text(frame.columns, records))
 
-    def write_text(self, name: str, text: str) -> None:
+    def write_text(self, name: str, text: str | bytes) -> None:
         """Write a file of text."""
         write_atomic(self.path / name, text)
 
     def remove(self, name: str) -> None:
         """Remove one of the tables, or the page, if it is there."""
-        (self.path / name).unlink(missing_ok=True)
+        remove(self.path / name)
 
     def write_environment(self, facts: dict[str, Any]) -> None:
         """Write environment.json."""
@@ -155,6 +205,7 @@ class Store:
         """Write figures/NAME.png and the like; return the paths."""
         folder = self.path / "figures"
         folder.mkdir(exist_ok=True)
+        path_part("figure", name)
         paths = [folder / f"{name}.{ending}" for ending in formats]
         for path, content in zip(paths, formats.values()):
             write_atomic(path, content)
@@ -165,12 +216,15 @@ class Store:
 
     def measurement(self, name: str) -> dict[str, Any] | None:
         """Return the record of an experiment whose table is as it left it, else None."""
+        from benchmark.results.records import check_measurement
+
         record = read_record(self._experiment(name, "json"))
         try:
-            table = self._experiment(name, "csv").read_bytes()
-        except OSError:
+            check_measurement(record or {})
+            table = read_file(self._experiment(name, "csv"))
+        except (OSError, ValueError):
             return None
-        return record if record and record["checksum"] == sha256(table) else None
+        return record if record and matches(table, record["checksum"]) else None
 
     def write_experiment(self, name: str, frame: "pd.DataFrame") -> None:
         """Write an experiment's table."""
@@ -181,7 +235,7 @@ class Store:
         """Write the record of an experiment whose table and figures are there."""
         checksum = sha256(self._experiment(name, "csv").read_bytes())
         write_record(self._experiment(name, "json"), {**record, "checksum": checksum})
-        self._experiment(name, "error.txt").unlink(missing_ok=True)
+        remove(self._experiment(name, "error.txt"))
 
     @contextlib.contextmanager
     def experiment_lock(self, name: str, seconds: float = 120) -> Iterator[None]:
@@ -193,16 +247,20 @@ class Store:
         from filelock import FileLock
 
         self._experiment(name, "csv").parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / "experiments" / f".{name}.lock", timeout=seconds):
+        path = self.path / "experiments" / f".{name}.lock"
+        if not_a_file(path):
+            set_aside(path)
+        with FileLock(path, timeout=seconds):
             yield
 
     def failures(self) -> dict[str, str]:
         """Return why the last attempt at an experiment failed, one line each, by name."""
-        texts = (self.path / "experiments").glob("*.error.txt")
-        return {
-            path.name.removesuffix(".error.txt"): path.read_text(errors="replace").split("\n")[0]
-            for path in sorted(texts)
-        }
+        failures = {}
+        for path in sorted((self.path / "experiments").glob("*.error.txt")):
+            with contextlib.suppress(OSError):
+                text = read_file(path).decode(errors="replace")
+                failures[path.name.removesuffix(".error.txt")] = text.split("\n")[0]
+        return failures
 
     def write_failure(self, name: str, text: str) -> None:
         """Write what an experiment that failed left to read; its last table stays."""
@@ -214,60 +272,43 @@ class Store:
         tables = (self.path / "experiments").glob("*.csv")
         return sorted(path.stem for path in tables if path.stem != CLAIMS)
 
-    def recorded(self) -> dict[str, RunSpec]:
-        """Return the recorded runs by name: those that runs.csv lists, else all.
+    def survey(self) -> Survey:
+        """Return settings and purposes of the runs that runs.csv lists, or of all where it cannot
+        be believed, and what to say of the others.
 
-        The settings of an unfinished run, which has no record, are read from runs.csv. The names
-        are those of the folders: another version of this project may have given them.
+        Raises:
+            RequestError: runs.csv is there, but no record of a run.
         """
-        listed: dict[str, dict[str, str]] = {}
-        with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
-            text = (self.path / "runs.csv").read_text(encoding="utf-8")
-            listed = {row["run"]: row for row in csv.DictReader(io.StringIO(text))}
-        names = listed or [path.name for path in sorted((self.path / "runs").glob("*/"))]
-        specs = {}
-        for name in names:
-            record = self.folder(name).record()
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                specs[name] = RunSpec(**record["spec"]) if record else spec_of(listed[name])
-        return specs
+        return survey(self.path)
+
+    def recorded(self) -> dict[str, RunSpec]:
+        """Return the settings of these runs by name."""
+        return self.survey().specs
 
     def purposes(self) -> dict[str, str]:
-        """Return what each recorded run is for, by name: as runs.csv has it, else its record."""
-        listed = {}
-        with contextlib.suppress(OSError, KeyError, TypeError, ValueError, csv.Error):
-            text = (self.path / "runs.csv").read_text(encoding="utf-8")
-            listed = {row["run"]: row["purpose"] for row in csv.DictReader(io.StringIO(text))}
-        for path in (self.path / "runs").glob("*/"):
-            if not listed.get(path.name):
-                record = RunFolder(path).record() or {}
-                listed[path.name] = record.get("purpose", COMPARISON)
-        return listed
+        """Return what each of these runs is for, by name."""
+        return self.survey().purposes
 
     def predictions(self, runs: Iterable[str]) -> "pd.DataFrame":
         """Return the test predictions of these runs: `run`, `index`, `true`, `predicted` and
-        `probability`, that of the predicted class. Runs without predictions are left out."""
+        `probability`, that of the predicted class. Runs that are not whole are left out."""
         import pandas as pd
 
         frames = []
         for run in runs:
+            folder = self.folder(run)
             with contextlib.suppress(OSError, ValueError):
-                frame = pd.read_csv(self.folder(run).path / "predictions.csv")
-                frames.append(frame.assign(run=run))
-        columns = ["run", "index", "true", "predicted", "probability"]
+                if folder.done():
+                    text = io.BytesIO(read_file(folder.path / "predictions.csv"))
+                    frame = pd.read_csv(text, dtype=_PREDICTIONS)
+                    if (frame[["true", "predicted"]] < _MOST_CLASSES).all(axis=None):
+                        frames.append(frame.assign(run=run))
+        columns = ["run", *_PREDICTIONS]
         return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
 
-    def run_states(self) -> list[tuple[str, str, int]]:
-        """Return name, status and finished epochs of every run, in the order of their names."""
-        states = []
-        for path in sorted((self.path / "runs").glob("*/")):
-            folder = RunFolder(path)
-            record = folder.record()
-            status = record["status"] if record else "unfinished"
-            if status in DONE and not folder.done():
-                status = "damaged"
-            states.append((path.name, status, _epochs_in(_history_text(path))))
-        return states
+    def run_states(self) -> dict[str, RunState]:
+        """Return what every run's folder holds, in the order of their names."""
+        return {name: self.folder(name).state() for name in run_names(self.path)}
 
     def tables(self) -> tuple["pd.DataFrame", "pd.DataFrame"]:
         """Read history.csv and runs.csv.
@@ -285,38 +326,28 @@ class Store:
         """
         import pandas as pd
 
+        path = self.path / name
         try:
-            return pd.read_csv(self.path / name)
+            return pd.read_csv(io.BytesIO(read_file(path)))
         except FileNotFoundError as error:
             raise RequestError(
                 f"{str(self.path)!r} holds no results ({name} is missing): give the --output"
                 " folder of an earlier comparison"
             ) from error
-        except ValueError as error:
+        except (OSError, ValueError) as error:
+            command = "experiments --fresh" if name.startswith("experiments/") else "report"
             raise RequestError(
-                f"{str(self.path / name)!r} is damaged: `python -m benchmark report --output"
-                f" {self.path}` makes it anew"
+                f"{str(path)!r} is damaged ({one_line(error)}): `python -m benchmark {command}"
+                f" --output {self.path}` makes it anew"
             ) from error
 
 
-def _history_text(folder: Path) -> str:
-    try:
-        return (folder / "history.csv").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _epochs_in(history: str) -> int:
-    return max(history.count("\n") - 1, 0)
-
-
-def _run_row(
-    settings: dict[str, Any], record: dict[str, Any] | None, epochs: int
-) -> dict[str, Any]:
-    row = {**settings, "status": "unfinished", "epochs": epochs}
-    if record:
-        row |= record.get("scores", {})
-        row |= {name: record.get(name) for name in ("status", "error", "parameters")}
-        row["peak_memory_mb"] = record.get("peak_memory_mb")
-        row["data_origin"] = record.get("data", {}).get("origin")
-    return row
+def _run_row(settings: dict[str, Any], state: RunState) -> dict[str, Any]:
+    row = {**settings, "status": state.status, "epochs": state.epochs}
+    if state.status == DAMAGED:
+        return {**row, "error": state.problem}
+    record = state.record or {}
+    row |= {name: record.get(name) for name in ("error", "parameters", "peak_memory_mb")}
+    row["data_origin"] = record.get("data", {}).get("origin")
+    scores = record.get("scores") or {}
+    return row | {name: scores[name] for name in (*SCORES, *BINARY_SCORES) if name in scores}

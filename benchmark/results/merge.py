@@ -1,7 +1,7 @@
 """Results folders of several machines joined to one: what agrees is copied, the rest refused."""
 
 import contextlib
-import json
+import dataclasses
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -10,21 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import RequestError
-from benchmark.formatting import counted, listing
+from benchmark.formatting import counted, listing, some
 from benchmark.results import agreement
 from benchmark.results.agreement import Source
 from benchmark.results.folder import Store
-from benchmark.results.formats import csv_text
+from benchmark.results.formats import csv_text, read_file
+from benchmark.results.records import read_environment
 from benchmark.results.schema import DONE
-from benchmark.training.spec import COMPARISON
 
 # Where the files are gathered, inside the output, until all are there.
 _GATHERING = ".merging"
 # What a merge that was killed leaves in its output.
 _LEFT_OVER = {".lock", _GATHERING}
 _COPIES = 8
-# More names than this are counted.
-_NAMED = 3
 
 
 def merge(
@@ -86,17 +84,12 @@ def _summary(sources: list[Source], shared: list[str], timed: list[str]) -> list
             " times are those of the first."
         )
     if timed:
-        lines.append(f"Times measured in more than one folder, the first's kept: {_some(timed)}.")
+        lines.append(f"Times measured in more than one folder, the first's kept: {some(timed)}.")
     if failed:
-        lines.append(f"Failed and finished in no folder: {_some(failed)}.")
+        lines.append(f"Failed and finished in no folder: {some(failed)}.")
     if broken:
-        lines.append(f"Left out, unfinished or damaged: {_some(broken)}.")
+        lines.append(f"Left out, unfinished or damaged: {some(broken)}.")
     return lines
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - _NAMED
-    return listing([*names[:_NAMED], f"{rest} more"] if rest > 0 else names)
 
 
 def _check_sources(stores: list[Store]) -> None:
@@ -155,13 +148,14 @@ def _read(store: Store) -> Source:
     Raises:
         RequestError: it holds neither that are whole.
     """
-    finished, failed, measured, broken = {}, {}, {}, []
-    for path in sorted((store.path / "runs").glob("*/")):
-        run, folder = path.name, store.folder(path.name)
-        if record := folder.done():
-            finished[run] = record
-        elif (record := folder.record()) and record["status"] not in DONE:
-            failed[run] = record
+    finished: dict[str, dict[str, Any]] = {}
+    failed: dict[str, dict[str, Any]] = {}
+    measured, broken = {}, []
+    for run, state in store.run_states().items():
+        if state.record and state.spec:
+            # With every setting, also those that the record of an older version lacks.
+            whole = {**state.record, "spec": dataclasses.asdict(state.spec)}
+            (finished if state.status in DONE else failed)[run] = whole
         else:
             broken.append(run)
     for name in store.measured():
@@ -175,12 +169,8 @@ def _read(store: Store) -> Source:
             f"{str(store.path)!r} holds neither finished runs nor experiments: give the --output"
             " folder of an earlier command"
         )
-    purposes = store.purposes()
-    listed = {
-        run: purposes.get(run) or COMPARISON
-        for run in store.recorded()
-        if run in finished or run in failed
-    }
+    purposes = store.purposes() if finished or failed else {}
+    listed = {run: purposes[run] for run in purposes if run in finished or run in failed}
     return Source(store, listed, finished, failed, measured, failures, broken)
 
 
@@ -229,12 +219,12 @@ def _copy_experiments(sources: list[Source], to: Store) -> None:
         (to.path / "experiments").mkdir()
     for name, source in measured.items():
         table = f"experiments/{name}.csv"
-        to.write_text(table, (source.store.path / table).read_bytes().decode())
+        to.write_text(table, read_file(source.store.path / table))
         to.write_measurement(name, source.measured[name])
     for name, source in failures.items():
         if name not in measured:
-            text = source.store.path / "experiments" / f"{name}.error.txt"
-            to.write_failure(name, text.read_text(errors="replace"))
+            text = read_file(source.store.path / "experiments" / f"{name}.error.txt")
+            to.write_failure(name, text.decode(errors="replace"))
 
 
 def _environment(sources: list[Source]) -> dict[str, Any]:
@@ -243,9 +233,8 @@ def _environment(sources: list[Source]) -> dict[str, Any]:
     first: dict[str, Any] = {}
     parts: list[dict[str, Any]] = []
     for source in sources:
-        try:
-            facts = json.loads((source.store.path / "environment.json").read_bytes())
-        except (OSError, ValueError):
+        facts = read_environment(source.store.path / "environment.json")
+        if not facts:
             continue
         first = first or facts
         # The result of an earlier merge has the environments of its own sources.

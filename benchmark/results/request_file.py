@@ -7,7 +7,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import RequestError
-from benchmark.results.formats import read_record, write_atomic, write_record
+from benchmark.results.formats import (
+    read_file,
+    read_record,
+    remove,
+    write_atomic,
+    write_record,
+)
 
 if TYPE_CHECKING:
     from benchmark.results.folder import Store
@@ -36,13 +42,16 @@ def recorded(
 ) -> Iterator[None]:
     """Record a request while it is carried out; one that turns out wrong leaves no trace."""
     path = store.path / FILE
-    before = path.read_bytes() if path.exists() else None
+    try:
+        before = read_file(path)
+    except OSError:
+        before = None
     write(store, command, given, resolved)
     try:
         yield
     except RequestError:
         if before is None:
-            path.unlink(missing_ok=True)
+            remove(path)
         else:
             write_atomic(path, before)
         raise

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.results.formats import csv_text, read_record, sha256, write_atomic, write_record
-from benchmark.results.schema import DONE, HISTORY_COLUMNS, final_scores, spec_columns
+from benchmark.results.formats import (
+    csv_text,
+    not_a_file,
+    read_file,
+    remove,
+    set_aside,
+    sha256,
+    write_atomic,
+    write_record,
+)
+from benchmark.results.run_state import RunState, read_run_record, state_of
+from benchmark.results.schema import DONE, HISTORY_COLUMNS, RUN_FILES, final_scores, spec_columns
 from benchmark.training.spec import RunSpec
 
 if TYPE_CHECKING:
     from benchmark.training.loop import Checkpoint, Outcome
 
 _DIGEST_BYTES = 32
-RUN_FILES = ("history.csv", "predictions.csv")
+# Of each epoch in a checkpoint.
+_METRICS = ("loss", "accuracy", "binary_accuracy")
+_NUMBERS = (*_METRICS, *(f"val_{name}" for name in _METRICS), "seconds")
 _TRANSFERRED = ("run.json", *RUN_FILES, "log.txt")
 
 
@@ -39,6 +52,10 @@ class RunFolder:
     def _checkpoint(self) -> Path:
         return self.path / "checkpoint"
 
+    def has_checkpoint(self) -> bool:
+        """Return whether an interrupted run left something, whole or not."""
+        return self._checkpoint.exists()
+
     @contextlib.contextmanager
     def lock(self, seconds: float = 60) -> Iterator[None]:
         """Hold the folder, so that a worker left over from a killed command cannot write too.
@@ -48,43 +65,52 @@ class RunFolder:
         """
         from filelock import FileLock
 
+        if self.path.is_symlink() or self.path.is_file():
+            set_aside(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
+        if not_a_file(self.path / ".lock"):
+            set_aside(self.path / ".lock")
         with FileLock(self.path / ".lock", timeout=seconds):
             for temporary in self.path.glob(".*.tmp"):
                 temporary.unlink(missing_ok=True)
+            if not_a_file(self.log):
+                set_aside(self.log)
+                self.log.write_text("log.txt was a link or a folder; this file is instead of it\n")
             yield
 
     def record(self) -> dict[str, Any] | None:
         """Return run.json, or None if there is none or it is damaged."""
-        return read_record(self.path / "run.json")
+        try:
+            return read_run_record(self.path)[0]
+        except ValueError:
+            return None
+
+    def state(self, spec: RunSpec | None = None) -> RunState:
+        """Return whether the run is done and whole; `spec` are the settings of one that may have
+        no record yet, whose epochs are believed as far as they are of these settings."""
+        return state_of(self.path, spec)
 
     def done(self) -> dict[str, Any] | None:
         """Return the record of a finished run whose files are as it left them, else None."""
-        record = self.record()
-        if not record or record["status"] not in DONE:
-            return None
-        try:
-            for name, checksum in record["checksums"].items():
-                if sha256((self.path / name).read_bytes()) != checksum:
-                    return None
-        except OSError:
-            return None
-        return record
+        state = self.state()
+        return state.record if state.status in DONE else None
 
     def checkpoint(self) -> "Checkpoint | None":
         """Return where an interrupted run stopped, or None if there is nothing whole."""
         from benchmark.training.loop import Checkpoint
 
         try:
-            data = self._checkpoint.read_bytes()
+            data = read_file(self._checkpoint)
         except OSError:
             return None
         digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
         if hashlib.sha256(content).digest() != digest:
             return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            rows = json.loads(archive["rows"].tobytes())
-            arrays = [archive[f"array_{i}"] for i in range(len(archive.files) - 1)]
+        try:
+            rows, arrays = _unpacked(content)
+        except Exception:
+            # What is no checkpoint raises almost anything.
+            return None
         return Checkpoint(rows, arrays)
 
     def save_checkpoint(self, checkpoint: "Checkpoint") -> None:
@@ -125,7 +151,7 @@ class RunFolder:
             "checksums": {name: sha256((self.path / name).read_bytes()) for name in RUN_FILES},
         }
         self._write_record(record)
-        self._checkpoint.unlink(missing_ok=True)
+        remove(self._checkpoint)
         return record
 
     def fail(self, spec: RunSpec, error: str, facts: dict[str, Any]) -> dict[str, Any]:
@@ -160,8 +186,12 @@ class RunFolder:
 
     def files(self) -> dict[str, bytes]:
         """Return the content of the run's files by name, for another folder to `receive`."""
-        paths = (self.path / name for name in _TRANSFERRED)
-        return {path.name: path.read_bytes() for path in paths if path.exists()}
+        files = {}
+        for name in _TRANSFERRED:
+            # A link is not followed.
+            with contextlib.suppress(OSError):
+                files[name] = read_file(self.path / name)
+        return files
 
     def receive(self, files: dict[str, bytes]) -> None:
         """Write the files of a run that was done elsewhere, run.json last.
@@ -175,9 +205,28 @@ class RunFolder:
                     write_atomic(self.path / name, files[name])
             if "predictions.csv" in files:
                 # Of an attempt here.
-                self._checkpoint.unlink(missing_ok=True)
+                remove(self._checkpoint)
 
     def clear(self) -> None:
         """Forget the run, the record first."""
         for name in ("run.json", "checkpoint", *RUN_FILES, "log.txt"):
-            (self.path / name).unlink(missing_ok=True)
+            remove(self.path / name)
+
+
+def _unpacked(content: bytes) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """Return the rows and the arrays of a checkpoint.
+
+    Raises:
+        Exception: of almost any kind, where it is none.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        # `save_checkpoint` does not compress, and what is compressed could be of any size.
+        if sum(member.file_size for member in archive.infolist()) > len(content):
+            raise ValueError("more than the file holds")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        rows = json.loads(archive["rows"].tobytes())
+        arrays = [archive[f"array_{i}"] for i in range(len(archive.files) - 1)]
+    for epoch, row in enumerate(rows, start=1):
+        if row["epoch"] != epoch or not all(isinstance(row[name], float) for name in _NUMBERS):
+            raise ValueError("rows that are no epochs")
+    return rows, arrays

@@ -94,16 +94,33 @@ def _with_pixels(
         return misclassified
     if data is not None:
         images = {(data.name, index): _image(data, index) for index in set(misclassified["index"])}
-    elif "pixels" in before:
-        known = before.dropna(subset=["pixels"])
-        keys = zip(known["dataset"], known["index"])
-        images = dict(zip(keys, known[_PIXELS].astype(object).to_numpy()))
     else:
-        images = {}
+        images = _images_of(before)
     wanted = zip(misclassified["dataset"], misclassified["index"])
     shown = [images.get(key, [None] * len(_PIXELS)) for key in wanted]
     filled = pd.DataFrame(shown, columns=_PIXELS, index=misclassified.index, dtype=object)
     return misclassified.assign(**{name: filled[name] for name in _PIXELS})
+
+
+def _images_of(before: pd.DataFrame) -> dict[tuple, list]:
+    """Return the images that an earlier table shows, by dataset and index, but no damaged ones."""
+    if not {"dataset", "index", *_PIXELS} <= set(before):
+        return {}
+    rows = before.dropna(subset=_PIXELS)
+    keys = zip(rows["dataset"], rows["index"])
+    images = zip(keys, rows[_PIXELS].astype(object).to_numpy().tolist())
+    return {key: image for key, image in images if _is_whole(*image)}
+
+
+def _is_whole(height: object, width: object, scale: object, pixels: object) -> bool:
+    values = str(pixels).split()
+    try:
+        rows, columns = (int(float(str(number))) for number in (height, width))
+        brightest = float(str(scale))
+    except (ValueError, OverflowError):
+        return False
+    whole = rows * columns == len(values) > 0 and all(value.isdecimal() for value in values)
+    return whole and brightest > 0
 
 
 def _image(data: Dataset, index: int) -> list:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.errors import RequestError
 from benchmark.results.folder import Store
-from benchmark.results.formats import write_atomic
+from benchmark.results.formats import set_aside, write_atomic
 from benchmark.results.schema import DONE, SETTINGS
 
 FOLDER = "tensorboard"
@@ -67,11 +67,13 @@ def write(store: Store, runs: pd.DataFrame, history: pd.DataFrame) -> Path:
     for row in runs.to_dict("records"):
         run = row["run"]
         if run in epochs:
+            if (folder / run).is_symlink():
+                set_aside(folder / run)
             (folder / run).mkdir(parents=True, exist_ok=True)
             events = _events(row, epochs[run], _ended(store, run))
             write_atomic(folder / run / _FILE, _content(events))
     for path in folder.glob(f"*/{_FILE}"):
-        if path.parent.name not in epochs:
+        if path.parent.name not in epochs and not path.parent.is_symlink():
             path.unlink()
             # A folder with files of another origin stays.
             with contextlib.suppress(OSError):

@@ -46,10 +46,11 @@ LEVELS = {
 _LATER_COLUMNS = ("purpose", "test_images", "majority_share")
 _UNTUNED = [name for name in SETTINGS if name not in ("learning_rate", "rates")]
 _STATUSES = {
-    "n_completed": "complete",
-    "n_diverged": "diverged",
-    "n_failed": "failed",
-    "n_unfinished": "unfinished",
+    "n_completed": ["complete"],
+    "n_diverged": ["diverged"],
+    "n_failed": ["failed"],
+    # A damaged run is one to be done again.
+    "n_unfinished": ["unfinished", "damaged"],
 }
 
 
@@ -226,7 +227,7 @@ def _with_later_columns(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(frame: pd.DataFrame, groups: _Groups) -> dict[str, np.ndarray]:
-    return {name: groups.count(frame["status"] == status) for name, status in _STATUSES.items()}
+    return {name: groups.count(frame["status"].isin(words)) for name, words in _STATUSES.items()}
 
 
 def _with_curve_scores(final: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:

@@ -1,11 +1,15 @@
 """Checks of values as users give them: strings from the command line or objects from Python."""
 
 import math
+import reprlib
 from collections.abc import Callable, Collection
 from typing import Any
 
 from benchmark.activations import ARTICLE_SIX, names, resolve
 from benchmark.errors import RequestError, one_of
+
+# What file systems take.
+_MOST_BYTES = 255
 
 
 def whole_number(kind: str, value: object, least: int = 1, most: int = 10**9) -> int:
@@ -40,6 +44,23 @@ def positive_number(kind: str, value: Any) -> float:
     if not (math.isfinite(number) and number > 0):
         raise RequestError(f"{kind} {str(value)!r} cannot be used: give a number above 0")
     return number
+
+
+def path_part(kind: str, value: object) -> str:
+    """Return a name that may be a file or folder, or a part of its name.
+
+    Raises:
+        RequestError: it could lead elsewhere, or no file can have it.
+    """
+    name = value if isinstance(value, str) else ""
+    writable = name.isprintable() and len(name.encode(errors="replace")) <= _MOST_BYTES
+    if not name or not writable or name.startswith(".") or set(name) & set("/\\"):
+        raise RequestError(
+            f"{kind} {reprlib.repr(value)} cannot be part of a file's name: give one of at most"
+            f" {_MOST_BYTES} bytes that does not begin with a dot and has no slash or control"
+            " character"
+        )
+    return name
 
 
 def listed(kind: str, value: object, convert: Callable[[Any], Any]) -> list[Any]:

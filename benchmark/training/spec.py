@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.errors import one_of
 from benchmark.models.networks import NETWORKS
 from benchmark.training.optimizers import OPTIMIZERS
-from benchmark.training.options import positive_number, whole_number
+from benchmark.training.options import path_part, positive_number, whole_number
 
 MODELS = tuple(NETWORKS)
 LOSSES = ("categorical_crossentropy", "binary_crossentropy", "mean_squared_error")
@@ -55,6 +55,8 @@ class RunSpec:
     kept_environment: str = ""
 
     def __post_init__(self) -> None:
+        path_part("dataset", self.dataset)
+        path_part("activation", self.activation)
         one_of("model", self.model, MODELS)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("loss", self.loss, LOSSES)

@@ -215,8 +215,8 @@ class Trainer:
             CheckpointError: the arrays are not those of this model and optimizer.
         """
         variables = self._variables()
-        shapes = [tuple(variable.shape) for variable in variables]
-        if shapes != [array.shape for array in arrays]:
+        forms = [(array.shape, array.dtype) for array in self.arrays()]
+        if forms != [(array.shape, array.dtype) for array in arrays]:
             raise CheckpointError(
                 "the checkpoint's arrays are not those of this model and optimizer"
             )

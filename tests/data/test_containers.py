@@ -1,5 +1,6 @@
 import gzip
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from tests.data.files import (
     IMAGES,
     LABELS,
     MNIST,
+    N_TRAIN,
     NPZ,
+    SIDE,
     assert_holds,
     gzipped_idx,
     idx_bytes,
@@ -116,8 +119,9 @@ BAD_IDX = {
     "type": (IMAGES, b"\0\0\x0d\x03" + bytes(12), "holds IDX type 13, expected 8"),
     "header": (IMAGES, b"\0\0\x08\x03\0\0", "ends inside its header"),
     "short": (IMAGES, idx_bytes(FASHION["x_train"])[:-1], "holds 367 values, expected 368"),
-    "long": (IMAGES, idx_bytes(FASHION["x_train"]) + b"\0", "holds 369 values, expected 368"),
+    "long": (IMAGES, idx_bytes(FASHION["x_train"]) + b"\0", "holds more values, expected 368"),
     "shape": (IMAGES, idx_bytes(FASHION["x_test"]), "x_train has shape (10, 4, 4), expected"),
+    "rank": (IMAGES, b"\0\0\x08\xff" + bytes(4 * 255), "x_train has shape (0, 0, 0, 0,"),
     "label 10": (LABELS, idx_bytes(with_value(FASHION["y_train"], 10)), "holds the label 10"),
 }
 
@@ -140,3 +144,45 @@ def test_missing_idx_file(places):
 def test_idx_of_other_data(places):
     folder = write(places / "data", FASHION_FILES)
     assert "holds fashion_mnist, not mnist" in refusal(locate, "mnist", folder)
+
+
+BOMB = np.zeros(60_000_000, np.uint8)
+
+
+def idx_of(shape):
+    return b"\0\0\x08" + bytes([len(shape)]) + b"".join(n.to_bytes(4) for n in shape)
+
+
+PACKED_IMAGES = IMAGES + ".gz"
+BOMBS = {
+    "sizes": (PACKED_IMAGES, idx_of((60_000_000,)), "x_train has shape (60000000,)"),
+    "more than its sizes": (PACKED_IMAGES, idx_of((N_TRAIN, SIDE, SIDE)), "holds more values"),
+    "array": ("mnist.npz", {"x_train": BOMB}, "x_train has shape (60000000,)"),
+    "text": ("mnist.npz", {"x_train": np.zeros(1, "S60000000")}, "x_train is |S60000000"),
+}
+
+
+@pytest.mark.parametrize("case", BOMBS)
+def test_no_more_is_unpacked_than_the_catalogue_has(places, case):
+    """Small files that would become large ones are refused before they do."""
+    file, content, expected = BOMBS[case]
+    if isinstance(content, bytes):
+        files = {**FASHION_FILES, file: gzip.compress(content + BOMB.tobytes(), 1)}
+        name = "fashion_mnist"
+    else:
+        files, name = {file: npz_bytes({**MNIST, **content})}, "mnist"
+    folder = write(places / "data", files)
+    tracemalloc.start()
+    message = refusal(locate, name, folder)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert expected in message
+    assert peak < 5_000_000
+
+
+def test_other_arrays_of_an_archive_are_not_unpacked(places):
+    folder = write(places / "data", {"mnist.npz": npz_bytes({**MNIST, "other": BOMB})})
+    tracemalloc.start()
+    assert_holds(load(locate("mnist", folder)), MNIST)
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()

@@ -1,6 +1,7 @@
 """From a request to files: one process, several workers, kills, failures."""
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -285,11 +286,26 @@ def test_checkpoint_of_another_model_is_begun_anew(tmp_path, finished):
     compare(["relu"], output=tmp_path, jobs=1, **SMALL)
     folder = run_results.RunFolder(next(tmp_path.glob("runs/*")))
     (folder.path / "run.json").unlink()
-    folder.save_checkpoint(Checkpoint([{"epoch": 1}], [np.zeros(3)]))
+    names = ("loss", "accuracy", "binary_accuracy")
+    row = dict.fromkeys([*names, *(f"val_{name}" for name in names), "seconds"], 0.5)
+    folder.save_checkpoint(Checkpoint([{"epoch": 1, **row}], [np.zeros(3)]))
     compare(["relu"], output=tmp_path, jobs=1, **SMALL)
     assert folder.done()
     assert histories(tmp_path).items() <= histories(finished).items()
     assert "starting anew" in folder.log.read_text()
+
+
+def test_a_checkpoint_that_cannot_be_read_is_begun_anew(tmp_path, finished):
+    """One with a right digest and unreadable content made the run fail at every attempt."""
+    victim = next(finished.glob("runs/*relu*"))
+    folder = run_results.RunFolder(tmp_path / "runs" / victim.name)
+    folder.path.mkdir(parents=True)
+    content = b"not an archive"
+    (folder.path / "checkpoint").write_bytes(hashlib.sha256(content).digest() + content)
+    compare(["relu"], output=tmp_path, jobs=1, **SMALL)
+    assert folder.done()
+    assert histories(tmp_path).items() <= histories(finished).items()
+    assert "checkpoint cannot be read: starting anew" in folder.log.read_text()
 
 
 def test_article_preset_end_to_end(tmp_path):

@@ -203,8 +203,9 @@ def test_figure_without_drawing_is_its_image(read):
     assert read.all("img") == [{"alt": "An image.", "src": f"data:image/png;base64,{PNG}"}]
 
 
-def test_damaged_drawing_gives_the_image(tmp_path):
-    (tmp_path / "accuracy.svg").write_text("<svg><g>")
+@pytest.mark.parametrize("drawing", [b"<svg><g>", b"<svg/>", b"<svg>\xff</svg>", b"<html/>"])
+def test_damaged_drawing_gives_the_image(tmp_path, drawing):
+    (tmp_path / "accuracy.svg").write_bytes(drawing)
     read = Reader(render(tmp_path, code(*figure("accuracy"))))
     assert [image["alt"] for image in read.all("img")] == ["What it shows."]
 

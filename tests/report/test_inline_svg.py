@@ -35,6 +35,22 @@ def elements(markup: str) -> list[ET.Element]:
     return list(ET.fromstring(markup).iter())
 
 
+def test_nothing_that_acts_is_taken_over():
+    """A file in a folder from elsewhere may hold anything."""
+    hostile = (
+        '<script>alert(1)</script><g onclick="alert(2)"><path d="M 0 0" ONLOAD="alert(3)"/></g>'
+        '<foreignObject><iframe src="https://x"/></foreignObject><a href="javascript:alert(4)"/>'
+        '<image xlink:href="https://x/y.png"/><use xlink:href="other.svg#x"/>'
+        '<image xlink:href="data:image/png;base64,aa"/>'
+    )
+    markup = inline(svg(hostile), "f0", "").markup
+    assert not re.search("alert|https?://x|iframe|other.svg", markup)
+    assert markup.count("<path") == 1
+    assert 'href="data:image/png;base64,aa"' in markup
+    with pytest.raises(ET.ParseError):
+        inline("<html><script>alert(1)</script></html>", "f0", "")
+
+
 def test_figures_mark_activations_as_read_here():
     assert group_id("relu") == f"{GROUP}relu"
 

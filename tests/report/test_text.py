@@ -288,6 +288,7 @@ class TestPairs:
 
 
 RUN = {
+    "run": "digits-cnn-relu-s0-0123456789",
     "dataset": "digits",
     "model": "cnn",
     "activation": "relu",
@@ -421,6 +422,13 @@ class TestSetting:
         assert "1 failed (relu 1; an error" in text
         assert "1 unfinished (relu 1; the same command goes on with them). Means" in text
         assert setting(runs({"status": "failed"})).startswith("Of 1 run: 0 complete; 1 failed")
+
+    def test_damaged_runs_are_named(self):
+        names = [{"status": "damaged", "run": f"relu-s{seed}", "seed": seed} for seed in range(5)]
+        text = setting(runs({}, *names))
+        assert "5 damaged (relu 5; their files are not as they were recorded" in text
+        assert "Damaged: relu-s0, relu-s1, relu-s2 and 2 more." in text
+        assert "amaged" not in setting(runs({}, {"status": "unfinished"}))
 
 
 def limits(table, seeds=3, tuned=False):

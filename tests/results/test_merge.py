@@ -10,6 +10,7 @@ from benchmark.errors import RequestError
 from benchmark.experiments.measurement import MeasurementSpec
 from benchmark.results.folder import Store
 from benchmark.results.merge import merge
+from benchmark.training import spec as spec_training
 from benchmark.training.loop import Outcome
 from benchmark.training.spec import RunSpec
 
@@ -297,11 +298,10 @@ def test_runs_that_the_tables_could_not_tell_apart_are_refused(stores, tmp_path)
     assert "the same settings and seed (device CPU and GPU)" in refused(stores, tmp_path)
 
 
-def test_one_run_of_another_version_of_this_project_is_refused(stores, tmp_path):
-    for store in stores:
+def test_one_run_of_another_version_of_this_project_is_refused(stores, tmp_path, monkeypatch):
+    for store, protocol in zip(stores, (1, 2)):
+        monkeypatch.setattr(spec_training, "PROTOCOL", protocol)
         train(store, spec_of())
-    runs = stores[1].path / "runs"
-    (runs / spec_of().run).rename(runs / "digits-cnn-relu-s0-0123456789")
     assert "made by two versions of this project" in refused(stores, tmp_path)
 
 

@@ -87,6 +87,20 @@ def test_pixels_are_kept_by_dataset(store):
     assert derived(store)["misclassified"]["pixels"].isna().all()
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("pixels", "4 5 6"), ("pixels", "4 5 6 x"), ("height", "two"), ("scale", 0), ("width", 1.5)],
+)
+def test_damaged_pixels_are_not_shown_again(store, column, value):
+    images = np.arange(8 * 4, dtype=np.uint8).reshape(8, 2, 2, 1)
+    data = Dataset("digits", "made up", "", "d1", images, LABELS, images, LABELS, 16.0, 4)
+    shown = derived(store, data=data)["misclassified"]
+    store.write_table("misclassified.csv", shown.assign(**{column: value}))
+    assert derived(store)["misclassified"]["pixels"].isna().all()
+    store.write_table("misclassified.csv", shown.drop(columns="scale"))
+    assert derived(store)["misclassified"]["pixels"].isna().all()
+
+
 def test_tuning_table_of_an_earlier_command_goes(store):
     store.write_text("tuning.csv", "activation\nrelu\n")
     tables.write(store, derived(store))

@@ -386,3 +386,14 @@ def test_settings_of_keras_do_not_change_the_numbers(few):
         keras.config.set_floatx(kept)
         keras.config.set_dtype_policy("float32")
     assert scores(again.rows) == scores(plain.rows)
+
+
+def test_a_checkpoint_of_other_arrays_is_refused(few):
+    trainer = kept_trainers.trainer_for(spec(), resolve("relu"), few)
+    arrays = trainer.arrays()
+    trainer.restore(arrays)
+    texts = [array.astype(str) for array in arrays]
+    for others in (texts, arrays[1:], [np.zeros(3), *arrays[1:]], []):
+        with pytest.raises(trainer_training.CheckpointError):
+            trainer.restore(others)
+    assert all(np.array_equal(a, b) for a, b in zip(arrays, trainer.arrays()))
