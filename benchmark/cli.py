@@ -278,21 +278,21 @@ def _merge(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     _load_plugin(options)
-    from benchmark import describe
+    from benchmark.report import describe
 
     describe.show_catalogue()
     return DONE
 
 
 def _status(options: argparse.Namespace) -> int:
-    from benchmark import describe
+    from benchmark.report import describe
 
     describe.show_status(options.output)
     return DONE
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from benchmark import describe
+    from benchmark.report import describe
 
     describe.show_doctor(options.data_dir or os.environ.get("BENCHMARK_DATA_DIR") or None)
     return DONE

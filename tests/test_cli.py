@@ -263,7 +263,7 @@ def fake_machine(monkeypatch, driver, **answer):
 
 
 def test_advice_on_gpus(monkeypatch):
-    from benchmark.describe import gpu_advice
+    from benchmark.report.describe import gpu_advice
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     fake_machine(monkeypatch, "")

@@ -149,7 +149,9 @@ def _modules_beside(path: Path) -> dict[str, Path | None]:
 
 
 def _is_beside(name: str, module: object, folder: Path) -> bool:
-    file = Path(getattr(module, "__file__", None) or "")
+    # Some libraries' modules have an answer to any name that is asked of them, `__path__` too.
+    named, spec = getattr(module, "__file__", None), getattr(module, "__spec__", None)
+    file = Path(named if isinstance(named, str) else "")
     if file.parent == folder and file.suffix == ".py":
         return True
     # Packages of this project and installed ones are wherever the workers are.
@@ -157,4 +159,5 @@ def _is_beside(name: str, module: object, folder: Path) -> bool:
         return False
     inside = folder.joinpath(*name.split("."))
     files = (inside.with_suffix(".py"), inside / "__init__.py")
-    return file in files or str(inside) in list(getattr(module, "__path__", ()))
+    folders = getattr(spec, "submodule_search_locations", None) or ()
+    return file in files or str(inside) in folders

@@ -2,6 +2,7 @@ import random
 import signal
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -161,3 +162,15 @@ def test_plugin_that_does_not_end(tmp_path, caught):
     with pytest.raises(RequestError, match=r"was not loaded within 0\.1 s: look for a loop"):
         plugins.load_plugin(path, seconds=0.1)
     assert signal.getsignal(signal.SIGALRM) is kept
+
+
+def test_plugin_beside_modules_that_answer_to_any_name(tmp_path, monkeypatch):
+    """As TensorBoard's stand-ins for TensorFlow do."""
+
+    class Stub(types.ModuleType):
+        def __getattr__(self, name):
+            return 7
+
+    monkeypatch.setitem(sys.modules, "stub", Stub("stub"))
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    assert plugins.load_plugin(tmp_path / "plugin.py")

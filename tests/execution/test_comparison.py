@@ -22,7 +22,7 @@ from benchmark import api, cli, compare, load_results, register_activation
 from benchmark.activations import resolve
 from benchmark.activations.fingerprint import fingerprint
 from benchmark.errors import RequestError
-from benchmark.execution import workers
+from benchmark.execution import local, workers
 from benchmark.results import run as run_results
 from benchmark.results.run import write_atomic
 from benchmark.training.loop import Checkpoint
@@ -461,7 +461,7 @@ def deadly(x):
 
 @pytest.mark.slow
 def test_run_that_kills_its_workers_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "LOST_WORKERS", 2)
+    monkeypatch.setattr(local, "LOST_WORKERS", 2)
     plugin = tmp_path / "plugin.py"
     plugin.write_text(KILLS_ITS_WORKER)
     words = "compare --dataset digits --limit 100 --epochs 1 --seeds 1 --activations deadly,relu"

@@ -171,7 +171,7 @@ def test_specs():
 
 
 def run(output, *words):
-    return cli.main(["experiments", *map(str, words), "--output", str(output)])
+    return cli.main(["experiments", "--jobs", "1", *map(str, words), "--output", str(output)])
 
 
 BAD = {
@@ -303,8 +303,8 @@ def test_status_tells_of_experiments(finished, capfd):
 
 
 JOB = (
-    "experiments worked_examples saturation --depth 2 --epochs 2 --seeds 1 --activations relu,tanh"
-    " --jobs 1 --output"
+    "experiments worked_examples saturation --activations relu,tanh --seeds 1 --depth 2 --epochs 2"
+    " --learning-rates 0.3 --jobs 1 --output"
 )
 
 

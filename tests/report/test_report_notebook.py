@@ -131,7 +131,7 @@ def test_a_folder_without_a_complete_run(tmp_path, kept, capfd):
 
 @pytest.mark.slow
 def test_report_on_experiments_alone(tmp_path):
-    api.run_experiments("worked_examples", output=tmp_path)
+    api.run_experiments("worked_examples", jobs=1, output=tmp_path)
     api.rebuild(tmp_path)
     told = (tmp_path / "report.html").read_text()
     assert told.count("<figure") == 1

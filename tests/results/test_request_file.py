@@ -147,7 +147,7 @@ def test_every_setting_of_a_comparison_is_resolved():
 
 
 @pytest.mark.slow
-def test_commands_record_what_they_were_asked_for(store):
+def test_commands_record_what_they_were_asked_for(store, no_figures):
     common = ["--output", str(store.path), "--jobs", "1"]
     compare = "compare --dataset digits --limit 100 --epochs 1 --seeds 1 --activations relu".split()
     assert cli.main([*compare, *common]) == 0
