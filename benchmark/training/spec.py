@@ -20,6 +20,8 @@ CLIP_VALUE = 0.5
 # Purpose of a run, as in runs.csv: the comparison in equal settings, the one at each activation's
 # tuned learning rate, or the choice of that rate.
 COMPARISON, TUNED, TUNING = "comparison", "tuned", "tuning"
+# Settings that are younger than runs on record: at their default these keep their names.
+LATER_SETTINGS = ("kept_environment",)
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,10 @@ class RunSpec:
         return f"{self.dataset}-{self.model}-{self.activation}-s{self.seed}-{digest}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the settings as they are recorded and named: those that came later than the first
-        recorded runs only where they are not at their default."""
-        fields = dict(vars(self))
-        if not self.kept_environment:
-            del fields["kept_environment"]
-        return fields
+        """Return the settings as they are recorded and named: `LATER_SETTINGS` only where they are
+        not at their default."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in LATER_SETTINGS or value != getattr(RunSpec, name)
+        }
