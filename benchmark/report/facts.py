@@ -122,7 +122,8 @@ def pairs(table: pd.DataFrame) -> Facts | None:
 
 def _withheld(rows: pd.DataFrame) -> pd.Series:
     """Return which rows a test tells apart, but their notes say why that is no verdict."""
-    return rows["note"].fillna("").astype(str).str.contains(WITHHELD, regex=False)
+    # A column without any note reads as numbers.
+    return rows["note"].astype(object).fillna("").str.contains(WITHHELD, regex=False)
 
 
 def _pairs_needed(rows: pd.DataFrame) -> Facts:

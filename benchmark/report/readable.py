@@ -86,7 +86,7 @@ def differences(comparisons: pd.DataFrame) -> pd.DataFrame:
             ],
             "verdict": ordered["verdict"],
             "by test loss": [by_loss.get(name, "–") for name in ordered["activation"]],
-            "note": ordered["note"].fillna(""),
+            "note": ordered["note"].astype(object).fillna(""),
         }
     )
     # Too few seeds for the one score are too few for the other.

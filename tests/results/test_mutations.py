@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from benchmark import describe
 from benchmark.errors import RequestError
 from benchmark.report import contents as report_contents
+from benchmark.report import describe
 from benchmark.results.folder import Store
 from benchmark.results.formats import write_record
 from benchmark.results.merge import merge
