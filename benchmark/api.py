@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from benchmark.stats.answer import Answer
+
 __all__ = [
     "Results",
     "compare",
@@ -36,11 +38,13 @@ class Results(NamedTuple):
     """What a comparison gives.
 
     `epochs` has one row per run and epoch (the columns of history.csv), `runs` one per run (those
-    of runs.csv).
+    of runs.csv). `answer` says what to use, in each setting (the list of answer.json; see
+    `stats.answer.Answer`).
     """
 
     epochs: "pd.DataFrame"
     runs: "pd.DataFrame"
+    answer: "list[Answer]"
 
 
 def load_results(output: str | Path = DEFAULT_OUTPUT) -> Results:
@@ -49,7 +53,14 @@ def load_results(output: str | Path = DEFAULT_OUTPUT) -> Results:
     Raises:
         RequestError: the folder holds none.
     """
-    return Results(*Store(output).tables())
+    return _results(Store(output))
+
+
+def _results(store: Store) -> Results:
+    from benchmark.results import tables
+
+    epochs, runs = store.tables()
+    return Results(epochs, runs, tables.answer_of(store, runs))
 
 
 def compare(
@@ -66,6 +77,8 @@ def compare(
     fresh: bool = False,
     style: str = "light",
     baseline: str | None = None,
+    margin: float | None = None,
+    control: bool = False,
     tensorboard: bool = False,
     check_seconds: float = CHECK_SECONDS,
     console: "Console | None" = None,
@@ -77,7 +90,7 @@ def compare(
     complete epoch. Progress is shown as on the command line.
 
     Args:
-        activations: names, or "all"; by default the article's six.
+        activations: names, or "all"; by default the article's six and the control.
         dataset: "auto", "mnist", "fashion_mnist" or "digits".
         seeds: a count (5: seeds 0 to 4) or a list of seeds.
         epochs: epochs of each run.
@@ -91,6 +104,9 @@ def compare(
         fresh: train again what is finished already.
         style: of the figures, "light" or "dark".
         baseline: the activation that the others are compared with; by default ReLU.
+        margin: points of accuracy up to which two activations count as equal; by default 0.5, on
+            MNIST 0.1.
+        control: add `linear`, no activation at all, which the others should beat.
         tensorboard: write event files for TensorBoard too, into `output`/tensorboard.
         check_seconds: how long the check of one of your own activations may take.
         console: where progress is shown; by default standard output.
@@ -101,10 +117,10 @@ def compare(
             validation data by runs with `tune_seeds` (a count or a list; by default 3).
 
     Returns:
-        The epochs and the runs as DataFrames; `purpose` in the latter tells the runs with shared
-        settings ("comparison") from those at an activation's own learning rate ("tuned") and from
-        those that chose it ("tuning"). A run that crashed has status "failed", one whose
-        loss became non-finite "diverged".
+        The epochs and the runs as DataFrames, and the answer. The column `purpose` of the runs
+        tells those with shared settings ("comparison") from those at an activation's own
+        learning rate ("tuned") and from those that chose it ("tuning"). A run that crashed
+        has status "failed", one whose loss became non-finite "diverged".
 
     Raises:
         RequestError: a setting cannot be used; nothing was trained.
@@ -113,13 +129,15 @@ def compare(
     """
     from benchmark.execution import comparison
     from benchmark.report import build
-    from benchmark.report.screen import show_comparison
+    from benchmark.report.screen import show_answers, show_comparison
     from benchmark.results import request_file
     from benchmark.results import tensorboard as event_files
 
     given = {"activations": activations, "dataset": dataset, "seeds": seeds, "epochs": epochs}
-    given |= {"data_dir": data_dir, "baseline": baseline, **settings}
-    wanted = _request(activations, seeds, epochs, settings)
+    given |= {"data_dir": data_dir, "baseline": baseline, "margin": margin, "control": control}
+    given |= settings
+    wanted = _request(activations, seeds, epochs, {**settings, "control": control})
+    share = _checked_margin(margin)
     jobs = _checked_jobs(jobs)
     check_seconds = positive_number("check seconds", check_seconds)
     hang_timeout = _checked_timeout(hang_timeout)
@@ -152,17 +170,18 @@ def compare(
             # It would show the numbers of before.
             store.remove("report.html")
             images = prepared.data
-            figures = build.write_runs(store, recorded, purposes, style, baseline, images)
-            results = Results(*store.tables())
+            figures = build.write_runs(store, recorded, purposes, style, baseline, images, share)
+            results = _results(store)
             if tensorboard:
                 events = event_files.write(store, results.runs, results.epochs)
                 say(shown, f"For TensorBoard: tensorboard --logdir {events}")
         show_comparison(shown, store, results.runs, figures)
+        show_answers(shown, results.answer)
     return results
 
 
 def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]) -> Request:
-    known = Request.__dataclass_fields__
+    known = {*Request.__dataclass_fields__, "control"}
     for name in settings:
         if name not in known:
             raise unknown("setting", name, known)
@@ -175,6 +194,16 @@ def _checked_jobs(jobs: object) -> int | None:
 
 def _checked_timeout(seconds: object) -> float | None:
     return None if seconds is None else positive_number("hang timeout", seconds)
+
+
+def _checked_margin(points: object) -> float | None:
+    """Return a margin as a share of the examples."""
+    if points is None:
+        return None
+    margin = positive_number("margin", points)
+    if margin >= 100:
+        raise RequestError(f"margin {points!r} is not below 100 points: give 0.5, for instance")
+    return margin / 100
 
 
 def _checked_baseline(name: str | None, wanted: Request) -> str:
@@ -293,11 +322,13 @@ def rebuild(
     style: str = "light",
     baseline: str | None = None,
     console: "Console | None" = None,
+    margin: float | None = None,
 ) -> None:
     """Write the tables, the figures and the page of a folder anew from its runs and experiments.
 
     `baseline` is the activation that the others are compared with; by default that of the tables
-    there, else ReLU.
+    there, else ReLU; `margin` are the points of accuracy up to which two count as equal, by default
+    those of the tables there.
 
     Raises:
         RequestError: the folder holds neither, no run has the baseline, or another command is at
@@ -309,22 +340,25 @@ def rebuild(
     store = Store(output)
     report.check_something_is_there(store)
     check_style(style)
+    share = _checked_margin(margin)
     with store.lock(), screen(console, store.log) as shown:
-        report.rebuild(store, style, baseline, shown)
+        report.rebuild(store, style, baseline, share, shown)
 
 
 def write_page(output: str | Path, console: "Console | None" = None) -> None:
-    """Write report.html of a folder whose tables are there.
+    """Write report.html of a folder whose tables are there, and show the answer.
 
     Raises:
         RequestError: another command is at work in the folder.
         ReportError: the report notebook could not be executed.
     """
     from benchmark.report import rebuild as report
+    from benchmark.report.screen import show_answers
 
     store = Store(output)
     with store.lock(), screen(console, store.log) as shown:
         report.write_page(store, shown)
+        show_answers(shown, load_results(output).answer)
 
 
 def merge(

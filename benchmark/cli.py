@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -11,7 +10,7 @@ from typing import Any, NoReturn
 from benchmark.activations import ARTICLE_SIX, user_entries
 from benchmark.activations.plugins import CHECK_SECONDS, load_plugin
 from benchmark.errors import RequestError, unknown
-from benchmark.exits import DONE, SOME_FAILED, guarded, this_python
+from benchmark.exits import DONE, SOME_FAILED, guarded
 from benchmark.training import request, spec
 from benchmark.training.options import activation_list, positive_number
 
@@ -56,6 +55,14 @@ def _add_baseline(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_margin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--margin",
+        metavar="POINTS",
+        help="of accuracy, up to which two activations count as equal (default: 0.5; on mnist 0.1)",
+    )
+
+
 def _add_plugin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plugin", help="Python file that registers further activations")
     parser.add_argument(
@@ -91,6 +98,12 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     )
     _add_data_dir(parser)
     add("--activations", help="names separated by commas, or all (default: the article's six)")
+    add(
+        "--control",
+        action="store_true",
+        help="add linear, no activation at all, which the others should beat (always there without"
+        " --activations)",
+    )
     add("--seeds", help="a count (5: seeds 0 to 4) or a list (0,3,7)")
     add("--epochs", help="epochs of each run")
     add("--batch-size", default="128", help="images per step (default: 128); may be a list")
@@ -117,6 +130,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         " or a list",
     )
     _add_baseline(parser)
+    _add_margin(parser)
     add(
         "--preset",
         help="quick: 1 seed, 3 epochs; standard: 5 seeds, 12 epochs; article: the source's"
@@ -159,14 +173,8 @@ def _compare(options: argparse.Namespace) -> int:
 
     _load_plugin(options)
     if options.plugin is not None and options.activations is None:
-        settings["activations"] = [*ARTICLE_SIX, *_plugin_names()]
+        settings |= {"activations": [*ARTICLE_SIX, *_plugin_names()], "control": True}
     return SOME_FAILED if api.failures(api.compare(**settings)) else DONE
-
-
-def _compare_alone(options: argparse.Namespace) -> int:
-    code = _compare(options)
-    print(f"The page: {this_python()} -m benchmark report --output {shlex.quote(options.output)}")
-    return code
 
 
 def _add_experiments(parser: argparse.ArgumentParser) -> None:
@@ -257,7 +265,7 @@ def _quiet() -> Iterator[None]:
 def _report(options: argparse.Namespace) -> int:
     from benchmark import api
 
-    api.rebuild(options.output, options.style, options.baseline)
+    api.rebuild(options.output, options.style, options.baseline, margin=options.margin)
     return DONE
 
 
@@ -301,7 +309,7 @@ def _doctor(options: argparse.Namespace) -> int:
 _COMMANDS: dict[str, tuple[str, Callable, Sequence[Callable]]] = {
     "compare": (
         "train the network once per activation and seed; write runs, tables and figures",
-        _compare_alone,
+        _compare,
         [_add_comparison],
     ),
     "experiments": (
@@ -312,7 +320,7 @@ _COMMANDS: dict[str, tuple[str, Callable, Sequence[Callable]]] = {
     "report": (
         "rebuild tables, figures and report.html of a folder from its runs and experiments",
         _report,
-        [_add_output, _add_baseline, _add_style],
+        [_add_output, _add_baseline, _add_margin, _add_style],
     ),
     "merge": (
         "join the results folders of several machines in a new one; refuses contradictions",

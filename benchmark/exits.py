@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from benchmark.errors import ReportError, RequestError
 from benchmark.execution import interrupts
+from benchmark.formatting import this_python
 from benchmark.results import request_file
 from benchmark.training import environment
 
@@ -99,9 +100,3 @@ def _interrupted(words: Sequence[str], program: str) -> str:
         finished += " and experiments"
     line = f"{this_python()} {program} {again}".strip()
     return f"\nInterrupted. Finished {finished} are kept; to go on: {line}"
-
-
-def this_python() -> str:
-    """Return how to call this Python from here."""
-    near = os.path.relpath(sys.executable)
-    return shlex.quote(sys.executable if near.startswith("..") else near)

@@ -1,5 +1,8 @@
-"""Numbers and lists as text for readers."""
+"""Numbers, lists and commands as text for readers."""
 
+import os
+import shlex
+import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -63,3 +66,20 @@ def mean_and_deviation(row: Mapping[Hashable, Any], metric: str, unit: str) -> s
     if not pd.isna(deviation):
         text += f" ± {deviation * factor:.{decimals}f}"
     return f"{text} {unit}".strip()
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as text a person reads: "about 3 min"."""
+    if not seconds:
+        return "nothing"
+    if seconds < 90:
+        return f"about {max(round(seconds), 1)} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def this_python() -> str:
+    """Return how to call this Python from here."""
+    near = os.path.relpath(sys.executable)
+    return shlex.quote(sys.executable if near.startswith("..") else near)

@@ -34,7 +34,7 @@ PARTS = {
     "imports": "starting and ending Python, loading modules",
     "records": "reading the runs' files and verifying them",
     "tables": "the tables written and read back",
-    "statistics": "means, intervals, pairs, ranks",
+    "statistics": "means, intervals, pairs, verdicts",
     "figures": "drawing, as PNG and SVG",
     "page": "the report notebook executed and made a page",
     "rest": "lock, the table on the screen",

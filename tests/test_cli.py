@@ -213,7 +213,7 @@ def test_end_of_a_comparison(tmp_path, capfd):
 
 def test_report_rebuilds(finished, capfd, no_page):
     output, kept = finished
-    for name in ("summary.csv", "history.csv", "runs.csv", "comparisons.csv", "ranks.csv"):
+    for name in ("summary.csv", "history.csv", "runs.csv", "comparisons.csv", "pairs.csv"):
         (output / name).unlink()
     (output / "figures" / "accuracy.png").unlink()
     assert cli.main(["report", "--output", str(output)]) == 0

@@ -20,6 +20,7 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 class DatasetInfo:
     """What is known of a dataset before it is read.
 
+    `margin` is the difference in accuracy up to which two activations count as equal on it.
     `subfolders` and `npz_files` are the names looked for in a folder; IDX files have the same
     names in every dataset. `bundled` reads a dataset that comes inside a Python package.
     """
@@ -31,6 +32,7 @@ class DatasetInfo:
     image_shape: tuple[int, int]
     scale: float = 255.0
     classes: int = 10
+    margin: float = 0.005
     subfolders: tuple[str, ...] = ()
     npz_files: tuple[str, ...] = ()
     cache_folder: str = ""
@@ -59,6 +61,7 @@ _ENTRIES = (
         n_train=60000,
         n_test=10000,
         image_shape=(28, 28),
+        margin=0.001,
         subfolders=("mnist",),
         npz_files=("mnist.npz",),
         downloads=(

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmark.execution.task import Event, Record, Task
-from benchmark.formatting import counted
+from benchmark.formatting import counted, duration
 
 # Without a live display, milestones are reported no more often than this.
 _LINE_SECONDS = 2.0
@@ -82,17 +82,6 @@ def screen(
 def say(console: Console, text: str) -> None:
     """Print a line as it is, not cut to the width of the screen."""
     console.print(text, markup=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as text a person reads: "about 3 min"."""
-    if not seconds:
-        return "nothing"
-    if seconds < 90:
-        return f"about {max(round(seconds), 1)} s"
-    if seconds < 5400:
-        return f"about {round(seconds / 60)} min"
-    return f"about {seconds / 3600:.1f} h"
 
 
 @dataclass

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from benchmark.formatting import plain
 from benchmark.plotting import curves, scores
 from benchmark.plotting.confusion import confusion_figure, misclassified_figure
-from benchmark.plotting.critical_difference import ranks_figure
 from benchmark.plotting.palette import LineStyle
 from benchmark.plotting.tuning import tuning_figure
+from benchmark.stats.comparisons import letters
 from benchmark.stats.summary import SETTINGS, final_runs, with_shared_rates
 from benchmark.stats.summary import curves as mean_curves
 
@@ -116,8 +116,10 @@ def _curves(tables: Mapping[str, pd.DataFrame], names: list[str], metric: str) -
 
 
 def _final(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Plans:
+    by_part = {part.labels: letters(part.rows) for part in parts(tables["pairs"], names)}
     for part, summary in _with_summary(tables, names):
-        yield part, scores.final_figure, (part.rows, summary)
+        frames = (part.rows, summary, by_part.get(part.labels, {}))
+        yield part, scores.final_figure, frames
 
 
 def _time(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Plans:
@@ -142,13 +144,6 @@ def _differences(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Plans
     for part in parts(rows[rows["metric"] == "test_accuracy"], names):
         if (part.rows["n_pairs"] > 0).any():
             yield part, scores.differences_figure, (part.rows,)
-
-
-def _ranks(tables: Mapping[str, pd.DataFrame], names: list[str]) -> _Plans:
-    for part in parts(tables["ranks"], names):
-        # One block or one activation leaves nothing to rank.
-        if len(part.rows) > 1 and (part.rows["n_blocks"] > 1).all():
-            yield part, ranks_figure, (part.rows,)
 
 
 def _table(
@@ -241,7 +236,8 @@ KINDS = {
         "final",
         _final,
         "Test accuracy after the last epoch: each complete run, and where there are several that"
-        " ended alike, their mean with its 95 % interval.",
+        " ended alike, their mean with its 95 % interval. Two activations that share a letter are"
+        " not told apart.",
         "mean",
         _mean_accuracy,
         "%",
@@ -250,22 +246,12 @@ KINDS = {
         "Difference in test accuracy",
         "differences",
         _differences,
-        "Mean difference in test accuracy from the baseline over runs of the same seed, and what"
-        " the test says of it. Each 95 % interval is for itself, not corrected for the number of"
-        " comparisons: one that leaves out 0 shows nothing by itself.",
+        "Mean difference in test accuracy from the baseline over runs of the same seed, and the"
+        " verdict. The intervals hold for all pairs of activations at once and whenever one looks;"
+        " with few seeds there is none yet.",
         "mean difference from the baseline",
         partial(_per_activation, column="difference"),
         "points",
-    ),
-    "ranks": Kind(
-        "Ranks by test accuracy",
-        "ranks",
-        _ranks,
-        "Mean rank by test accuracy within this dataset, seeds as blocks; 1 is best. Bars join"
-        " activations that Nemenyi's test (an approximation) does not tell apart.",
-        "mean rank",
-        partial(_per_activation, column="mean_rank"),
-        "",
     ),
     "accuracy_time": Kind(
         "Accuracy against time",

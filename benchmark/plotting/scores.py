@@ -3,6 +3,7 @@
 DataFrame in, Figure out: no files, no statistics. Each function takes the rows of one setting.
 """
 
+import dataclasses
 import math
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -13,9 +14,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.formatting import counted, listing, number
+from benchmark.formatting import counted, listing
 from benchmark.plotting.confusion import confusion_figure, misclassified_figure
-from benchmark.plotting.critical_difference import ranks_figure
 from benchmark.plotting.curves import time_figure
 from benchmark.plotting.palette import LineStyle, line_styles_of
 from benchmark.plotting.row_chart import (
@@ -35,7 +35,6 @@ __all__ = [
     "differences_figure",
     "final_figure",
     "misclassified_figure",
-    "ranks_figure",
     "time_figure",
     "tuning_figure",
 ]
@@ -44,6 +43,7 @@ __all__ = [
 def final_figure(
     runs: pd.DataFrame,
     summary: pd.DataFrame,
+    letters: Mapping[str, str],
     line_styles: Mapping[str, LineStyle],
     *,
     title: str = "",
@@ -57,6 +57,7 @@ def final_figure(
     Args:
         runs: one row per run: `activation`, `status`, `test_accuracy`, perhaps `test_images`.
         summary: one row per activation, as in summary.csv.
+        letters: by activation, as `stats.comparisons.letters` gives them; perhaps none.
         line_styles: by activation; one that is not among them is drawn in gray.
         title: written above the panels.
         style: "light" or "dark".
@@ -65,7 +66,7 @@ def final_figure(
         ValueError: for another style, a summary without rows or with several for an activation.
     """
     _one_setting(summary)
-    rows = _final_rows(runs, summary, line_styles)
+    rows = _final_rows(runs, summary, letters, line_styles)
     error = _sampling_error(summary, rows)
     with figure_style(style):
         figure, panels = row_chart(rows, extra=1.3 if error else 0.2, least=3 * error)
@@ -77,7 +78,7 @@ def final_figure(
             axes.set_xlabel("Test accuracy (%)")
         if error:
             _draw_sampling_error(panels[-1], len(rows), error, runs)
-        say(figure, title, _final_caption(rows))
+        say(figure, title, _final_caption(rows, bool(letters)))
     return figure
 
 
@@ -132,7 +133,10 @@ def _only(values: pd.Series) -> list[Any]:
 
 
 def _final_rows(
-    runs: pd.DataFrame, summary: pd.DataFrame, line_styles: Mapping[str, LineStyle]
+    runs: pd.DataFrame,
+    summary: pd.DataFrame,
+    letters: Mapping[str, str],
+    line_styles: Mapping[str, LineStyle],
 ) -> list[Row]:
     complete = runs[runs["status"] == "complete"]
     points = {
@@ -143,9 +147,15 @@ def _final_rows(
     ordered = summary.sort_values(
         ["test_accuracy_mean", "activation"], ascending=[False, True], na_position="last"
     )
-    return [
+    rows = [
         _final_row(record, points.get(record["activation"], np.array([])), all_line_styles)
         for record in ordered.to_dict("records")
+    ]
+    return [
+        dataclasses.replace(
+            row, note="\n".join(filter(None, [letters.get(row.name, ""), row.note]))
+        )
+        for row in rows
     ]
 
 
@@ -191,18 +201,11 @@ def _difference_rows(comparisons: pd.DataFrame, line_styles: Mapping[str, LineSt
             record["ci_low"],
             record["ci_high"],
             math.nan,
-            _verdict(record),
+            record["verdict"],
         )
         for record in comparisons.to_dict("records")
     ]
     return sorted(rows, key=lambda row: (-_or_worst(row.estimate), row.name))
-
-
-def _verdict(record: Mapping[Hashable, Any]) -> str:
-    """Return the verdict in words, with the p-value it rests on."""
-    if record["verdict"] == "too few seeds" or not math.isfinite(record["p_adjusted"]):
-        return record["verdict"]
-    return f"{record['verdict']} (p = {number(record['p_adjusted'])})"
 
 
 def _sampling_error(summary: pd.DataFrame, rows: list[Row]) -> float:
@@ -227,7 +230,7 @@ def _draw_sampling_error(axes: Axes, place: float, error: float, runs: pd.DataFr
     )
 
 
-def _final_caption(rows: list[Row]) -> str:
+def _final_caption(rows: list[Row], with_letters: bool) -> str:
     runs = span(len(row.points) for row in rows if row.points.size)
     if not runs:
         return "no run is complete"
@@ -239,6 +242,8 @@ def _final_caption(rows: list[Row]) -> str:
         parts.append("|: median")
     if len(rows) > 1:
         parts.append("in order of the mean, best first")
+    if with_letters:
+        parts.append("two that share a letter are not told apart")
     if any(row.points.size > 1 and not math.isfinite(row.estimate) for row in rows):
         parts.append("no mean where only some runs learned")
     return "; ".join(parts)
@@ -248,10 +253,5 @@ def _difference_caption(comparisons: pd.DataFrame) -> str:
     pairs = span(comparisons["n_pairs"])
     parts = [f"mean over {pairs} pair{'' if pairs == '1' else 's'} of runs with the same seed"]
     if comparisons["ci_low"].notna().any():
-        parts.append("line: 95 % interval, uncorrected")
-    if (
-        comparisons["p_adjusted"].notna().any()
-        and (comparisons["verdict"] != "too few seeds").any()
-    ):
-        parts.append("p: Wilcoxon signed-rank test, adjusted (Holm)")
+        parts.append("line: confidence sequence for all pairs at once")
     return "; ".join(parts)

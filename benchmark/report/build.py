@@ -21,19 +21,20 @@ def write_runs(
     style: str = "light",
     baseline: str | None = None,
     data: Dataset | None = None,
+    margin: float | None = None,
 ) -> list[Path]:
     """Write the tables and the figures of these runs, which are given by name.
 
-    `purposes` says what runs are for; `baseline` and `data` are as in `tables.derive`. Returns the
-    paths of the figures.
+    `purposes` says what runs are for; `baseline`, `data` and `margin` are as in
+    `tables.derive`. Returns the paths of the figures.
 
     Raises:
         RequestError: no run has the baseline.
     """
     indices = store.write_tables(recorded, purposes)
     history, runs = store.tables()
-    derived = tables.derive(store, history, runs, baseline, data)
-    tables.write(store, derived)
+    derived = tables.derive(store, history, runs, baseline, data, margin)
+    tables.write(store, derived, runs)
     whole = {"history": history, "runs": runs, **derived}
     figures = write_figures(store, whole, line_styles(indices), style)
     store.remove_figures(catalogue.KINDS, keep=figures)

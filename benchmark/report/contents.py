@@ -17,10 +17,12 @@ from benchmark.results import request_file, tables
 from benchmark.results.folder import Store
 from benchmark.results.records import read_environment
 from benchmark.results.schema import HISTORY_COLUMNS, RUN_COLUMNS
+from benchmark.stats.answer import Answer
+from benchmark.stats.comparisons import PAIR_COLUMNS
 from benchmark.training.spec import COMPARISON
 
 TABLES = (
-    *("summary", "time_to_accuracy", "comparisons", "pairs", "ranks"),
+    *("summary", "time_to_accuracy", "comparisons", "pairs"),
     *("tuning", "confusion", "misclassified"),
 )
 
@@ -31,7 +33,8 @@ class Results:
 
     Those that the folder does not have are without rows. `environment` is what environment.json
     holds, `requests` what request.json holds (empty where there is none); `sections` are the
-    experiments, `drawings` the figures of the comparison, `varied` the settings that vary.
+    experiments, `answer` what to use in each setting, `drawings` the figures of the comparison,
+    `varied` the settings that vary.
     """
 
     folder: Path
@@ -41,13 +44,13 @@ class Results:
     time_to_accuracy: pd.DataFrame
     comparisons: pd.DataFrame
     pairs: pd.DataFrame
-    ranks: pd.DataFrame
     tuning: pd.DataFrame
     confusion: pd.DataFrame
     misclassified: pd.DataFrame
     environment: dict[str, Any]
     requests: list[dict[str, Any]]
     sections: list[Section]
+    answer: list[Answer]
     drawings: list[catalogue.Drawing]
     varied: list[str]
 
@@ -87,6 +90,7 @@ def read(folder: str | Path) -> Results:
         environment=read_environment(store.path / "environment.json"),
         requests=request_file.read(store),
         sections=experiments,
+        answer=tables.answer(whole, runs) if len(runs) else [],
         drawings=list(catalogue.of(whole, known)) if len(runs) else [],
         varied=catalogue.varied(runs) if len(runs) else [],
     )
@@ -104,7 +108,9 @@ def _derived(store: Store, history: pd.DataFrame, runs: pd.DataFrame) -> dict[st
     if all((store.path / f"{name}.csv").exists() for name in needed):
         there = {name: store.table(f"{name}.csv") for name in needed}
         chosen = (store.path / "tuning.csv").exists()
-        return {**there, "tuning": store.table("tuning.csv") if chosen else pd.DataFrame()}
+        # Of older versions pairs.csv lacks columns.
+        if set(PAIR_COLUMNS) <= set(there["pairs"]):
+            return {**there, "tuning": store.table("tuning.csv") if chosen else pd.DataFrame()}
     return tables.derive(store, history, runs)
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
 from benchmark.experiments.sections import Section
-from benchmark.formatting import counted
-from benchmark.stats.comparisons import ALPHA, BETTER, NO_DIFFERENCE, TOO_FEW, WORSE
+from benchmark.formatting import counted, duration, listing
+from benchmark.stats.answer import Answer, RuledOut
+from benchmark.stats.comparisons import ONLY_THESE
 from benchmark.stats.summary import SETTINGS
-from benchmark.stats.tests import smallest_p
+from benchmark.stats.verdicts import BETTER, VERDICTS, WORSE
 from benchmark.training.spec import COMPARISON, TUNING
 
-WITHHELD = "verdict withheld"
 Facts = dict[str, Any]
 
 
@@ -81,24 +81,25 @@ def verdicts(comparisons: pd.DataFrame) -> Facts | None:
     if rows is None or rows.empty:
         return None
     rows = rows.sort_values("difference", key=abs, ascending=False, kind="stable")
-    verdict = rows["verdict"].mask(_withheld(rows), WITHHELD)
-    order = [BETTER, WORSE, NO_DIFFERENCE, WITHHELD, TOO_FEW, *verdict]
-    groups = {word: list(rows.loc[verdict == word, "activation"]) for word in order}
-    open_rows = rows[verdict == NO_DIFFERENCE].dropna(subset="ci_low")
-    tested = rows[rows["mcnemar_p"].notna()]
-    apart = tested[tested["mcnemar_p"] < ALPHA]
+    groups = {word: list(rows.loc[rows["verdict"] == word, "activation"]) for word in VERDICTS}
     return {
         "baseline": rows["baseline"].iloc[0],
         "count": len(rows),
         "groups": {word: who for word, who in groups.items() if who or word in (BETTER, WORSE)},
-        "interval": (open_rows["ci_low"].min(), open_rows["ci_high"].max())
-        if len(open_rows)
-        else None,
-        "single_pairs": None
-        if tested.empty
-        else dict(zip(apart["activation"], apart["mcnemar_p"])),
-        **_pairs_needed(rows),
+        "most_pairs": int(rows["n_pairs"].max()),
+        "margin": rows["margin"].max(),
+        "only_these": list(rows.loc[rows["holds_for"] == ONLY_THESE, "activation"]),
+        "contradicted": _contradicted(comparisons),
     }
+
+
+def _contradicted(comparisons: pd.DataFrame) -> list[str]:
+    """Return the activations that accuracy and loss judge in opposite ways."""
+    by_metric = comparisons.pivot(index="activation", columns="metric", values="verdict")
+    if not {"test_accuracy", "test_loss"} <= set(by_metric):
+        return []
+    either = by_metric.isin((BETTER, WORSE)).all(axis=1)
+    return list(by_metric.index[either & (by_metric["test_accuracy"] != by_metric["test_loss"])])
 
 
 def pairs(table: pd.DataFrame) -> Facts | None:
@@ -106,6 +107,7 @@ def pairs(table: pd.DataFrame) -> Facts | None:
 
     None where there are fewer than two pairs, or no pair of runs: nothing beyond `verdicts`.
     """
+    table = table[table["metric"] == "test_accuracy"] if len(table) else table
     if len(table) < 2 or table["n_pairs"].max() == 0:
         return None
     shown = table[table["verdict"].isin((BETTER, WORSE))]
@@ -115,49 +117,39 @@ def pairs(table: pd.DataFrame) -> Facts | None:
     return {
         "count": len(table),
         "apart": list(zip(first, second)),
-        "withheld": int(_withheld(table).sum()),
-        **_pairs_needed(table),
+        "verdicts": {word: n for word in VERDICTS if (n := (table["verdict"] == word).sum())},
     }
 
 
-def _withheld(rows: pd.DataFrame) -> pd.Series:
-    """Return which rows a test tells apart, but their notes say why that is no verdict."""
-    # A column without any note reads as numbers.
-    return rows["note"].astype(object).fillna("").str.contains(WITHHELD, regex=False)
-
-
-def _pairs_needed(rows: pd.DataFrame) -> Facts:
+def answer(found: Answer, several: bool) -> Facts:
+    """Return what the template of the answer needs; `several` settings have titles."""
+    best = next(iter(found["use"]), None)
+    group = next((names for names in found["equal"] if best in names), [best])
+    cost = found["cost"].get(best) if best and best != found["baseline"] else None
     return {
-        "too_few": bool((rows["verdict"] == TOO_FEW).all()),
-        "most_pairs": int(rows["n_pairs"].max()),
-        "uneven": rows["n_pairs"].nunique() > 1,
-        "seeds_needed": seeds_needed(len(rows)),
+        "answer": found,
+        "title": _title(found) if several else "",
+        "best": best,
+        "partners": group[1:],
+        "rest": [name for name in found["use"] if name not in group],
+        "cost": f" (an epoch takes {cost:.2g} times {found['baseline']}'s)" if cost else "",
+        "ruled_out": {one["activation"]: _reason(one) for one in found["ruled_out"]},
+        "duration": duration(found["seconds"]),
     }
 
 
-def seeds_needed(comparisons: int) -> int:
-    """Return with how many paired seeds that many comparisons can show a difference at all."""
-    seeds = 1
-    while smallest_p(seeds, comparisons) >= ALPHA:
-        seeds += 1
-    return seeds
+def _title(found: Answer) -> str:
+    setting = found["setting"]
+    rate = setting["learning_rate"]
+    words = "tuned learning rates" if rate is None else f"learning rate {rate:g}"
+    return f"{found['model'].upper()} on {found['dataset']}, {words}"
 
 
-def ranking(ranks: pd.DataFrame) -> Facts | None:
-    """Return the test on the mean ranks of one setting; None where nothing is ranked.
-
-    With fewer than ten blocks Friedman's and Nemenyi's tests are rough approximations.
-    """
-    if ranks.empty or ranks["n_blocks"].iloc[0] < 1 or ranks["n_activations"].iloc[0] < 2:
-        return None
-    first: Facts = {str(name): value for name, value in ranks.iloc[0].items()}
-    tested = not pd.isna(first["friedman_p"])
-    return {
-        **first,
-        "tested": tested,
-        "apart": tested and first["friedman_p"] < ALPHA,
-        "rough": first["n_blocks"] < 10,
-    }
+def _reason(one: RuledOut) -> str:
+    if one["reason"] != WORSE:
+        return one["reason"]
+    beaten_by = one["beaten_by"]
+    return f"worse than {listing(beaten_by) if len(beaten_by) < 4 else f'{len(beaten_by)} others'}"
 
 
 # How the runs were made

@@ -26,8 +26,11 @@ _VERDICTS = {
     FAILS: "bad",
     "worse": "bad",
     UNDECIDED: "open",
-    "no difference shown": "open",
-    "too few seeds": "open",
+    "equal": "part",
+    "same function": "part",
+    "mixed": "open",
+    "undecided": "open",
+    "did not learn": "bad",
 }
 _MISSING = {"", "-", "–", "—", "nan", "none", "nat", "<na>"}
 # "97.12 ± 0.10 %", "< 0.001", "−0.3", "2 of 10": the number that a cell begins with.

@@ -9,7 +9,6 @@ from benchmark.formatting import mean_and_deviation, number, plain
 from benchmark.plotting.catalogue import Part
 from benchmark.report import facts
 from benchmark.report.text import percentage, signed
-from benchmark.stats.comparisons import TOO_FEW
 
 _COUNTS = ("completed", "not_learned", "diverged", "failed", "unfinished")
 _RARE = [*(name.replace("_", " ") for name in _COUNTS[1:]), "note"]
@@ -78,23 +77,18 @@ def differences(comparisons: pd.DataFrame) -> pd.DataFrame:
                 for low, high in zip(ordered["ci_low"], ordered["ci_high"])
             ],
             "pairs": ordered["n_pairs"],
-            "p": [_or_dash(value, number) for value in ordered["p_value"]],
-            "p, corrected": [_or_dash(value, number) for value in ordered["p_adjusted"]],
+            "evidence": [_or_dash(value, number) for value in ordered["e_value"]],
             "better in": [
                 _or_dash(value, lambda share: f"{100 * share:.0f} %")
                 for value in ordered["probability_of_improvement"]
             ],
             "verdict": ordered["verdict"],
+            "holds for": ordered["holds_for"].astype(object).fillna(""),
             "by test loss": [by_loss.get(name, "–") for name in ordered["activation"]],
             "note": ordered["note"].astype(object).fillna(""),
         }
     )
-    # Too few seeds for the one score are too few for the other.
-    empty = {
-        "by test loss": set(by_loss.values()) <= {TOO_FEW},
-        "note": not table["note"].any(),
-    }
-    return table.drop(columns=[name for name, nothing in empty.items() if nothing])
+    return table.drop(columns=[name for name in ("holds for", "note") if not table[name].any()])
 
 
 def _or_dash(value: float | None, form: Callable[[float], str]) -> str:

@@ -11,7 +11,8 @@ from benchmark.experiments import catalogue
 from benchmark.experiments.claims_table import write_claims
 from benchmark.experiments.figures import redraw_experiments
 from benchmark.report import build
-from benchmark.report.screen import show_claims, show_comparison
+from benchmark.report.screen import show_answers, show_claims, show_comparison
+from benchmark.results import tables
 from benchmark.results.folder import Store
 from benchmark.results.survey import run_names
 from benchmark.training.spec import RunSpec
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def rebuild(store: Store, style: str, baseline: str | None, console: "Console") -> None:
-    """Write tables, figures and page; the folder must be held.
+def rebuild(
+    store: Store, style: str, baseline: str | None, margin: float | None, console: "Console"
+) -> None:
+    """Write tables, figures and page; the folder must be held. Arguments as in `tables.derive`.
 
     Raises:
         RequestError: the folder holds neither runs nor experiments, or no run has the baseline.
@@ -37,14 +40,17 @@ def rebuild(store: Store, style: str, baseline: str | None, console: "Console") 
     undrawn = redraw_experiments(store, style)
     if recorded:
         known, images = _known_as(baseline), _data_at_hand(recorded)
-        figures = build.write_runs(store, recorded, found.purposes, style, known, images)
-        show_comparison(console, store, store.table("runs.csv"), figures)
+        figures = build.write_runs(store, recorded, found.purposes, style, known, images, margin)
+        runs = store.table("runs.csv")
+        show_comparison(console, store, runs, figures)
     claims = write_claims(store)
     if measured:
         show_claims(console, store, claims)
     for name, reason in undrawn.items():
         say(console, f"Not drawn anew: {name}: {reason}")
     write_page(store, console)
+    if recorded:
+        show_answers(console, tables.answer_of(store, runs))
 
 
 def write_page(store: Store, console: "Console") -> None:

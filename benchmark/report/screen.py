@@ -1,5 +1,7 @@
 """What the commands show at their end: tables on the screen, and where the files are."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +11,11 @@ from rich.text import Text
 
 from benchmark.execution.progress import say
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART
-from benchmark.formatting import plain
+from benchmark.formatting import plain, this_python
+from benchmark.report import facts
+from benchmark.report.text import fill
 from benchmark.results.folder import Store
+from benchmark.stats.answer import Answer
 from benchmark.stats.summary import SETTINGS
 
 if TYPE_CHECKING:
@@ -28,11 +33,20 @@ def show_comparison(
     damaged = runs[runs["status"] == "damaged"]
     for run, problem in zip(damaged["run"].astype(str), damaged["error"]):
         say(console, f"Damaged, left out of all tables: {run}: {problem}")
-    names = "history, runs, summary, comparisons, pairs, ranks, time_to_accuracy"
-    say(console, f"Tables: {store.path}/ {names} (.csv)")
+    names = "history, runs, summary, comparisons, pairs, time_to_accuracy"
+    say(console, f"Tables: {store.path}/ {names} (.csv); answer.json")
+    report = f"{this_python()} -m benchmark report --output {shlex.quote(str(store.path))}"
+    say(console, f"The page: {report}")
     if figures:
         stems = dict.fromkeys(path.stem for path in figures)
         say(console, f"Figures: {figures[0].parent}/ {', '.join(stems)} (.png, .svg)")
+
+
+def show_answers(console: "Console", answers: Sequence[Answer]) -> None:
+    """Print what to use, and why."""
+    for answer in answers:
+        text = fill("answer.txt", **facts.answer(answer, several=len(answers) > 1))
+        say(console, "\n" + text.replace("\n\n", "\n"))
 
 
 def _comparison_table(summary: pd.DataFrame, comparisons: pd.DataFrame) -> Table:

@@ -26,7 +26,7 @@ DPI = 100
 
 
 def in_short(results: Results) -> None:
-    """Show the main numbers, as a list."""
+    """Show the answer, and the main numbers as a list."""
     settings = [
         {
             "title": part.title,
@@ -35,6 +35,9 @@ def in_short(results: Results) -> None:
         }
         for part in results.settings(results.summary)
     ]
+    for found in results.answer:
+        lines = fill("answer.txt", **facts.answer(found, several=len(results.answer) > 1))
+        _say("", f"**{escape(lines)}**")
     _say("In short", fill("in_short.md", settings=settings, claims=facts.claims(results.sections)))
 
 
@@ -92,9 +95,7 @@ def differences(results: Results) -> None:
         _figures(results, part, "differences")
         show_table(readable.differences(part.rows))
         pairs = facts.pairs(results.same(results.pairs, part))
-        ranks = facts.ranking(results.same(results.ranks, part))
-        _say("", fill("pairs.md", pairs=pairs, ranks=ranks))
-        _figures(results, part, "ranks")
+        _say("", fill("pairs.md", pairs=pairs))
 
 
 def side_by_side(results: Results) -> None:

@@ -37,6 +37,7 @@ from benchmark.training.options import path_part
 from benchmark.training.spec import COMPARISON, RunSpec
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 # Beside the experiments' tables: what all of them say.
@@ -305,6 +306,17 @@ class Store:
                         frames.append(frame.assign(run=run))
         columns = ["run", *_PREDICTIONS]
         return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+
+    def right(self, runs: Iterable[str]) -> "dict[str, np.ndarray]":
+        """Return by run which test examples it classifies correctly, (examples,), in their order;
+        runs that are not whole are left out."""
+        right = {}
+        for run in runs:
+            frame = self.predictions([run])
+            if len(frame):
+                ordered = frame.sort_values("index")
+                right[run] = (ordered["true"] == ordered["predicted"]).to_numpy()
+        return right
 
     def run_states(self) -> dict[str, RunState]:
         """Return what every run's folder holds, in the order of their names."""

@@ -1,13 +1,18 @@
 """The tables beside runs.csv: statistics of the recorded runs."""
 
+import json
+from collections.abc import Mapping
+
 import pandas as pd
 
+from benchmark.data.catalogue import CATALOGUE, DatasetInfo
 from benchmark.data.loading import Dataset
 from benchmark.errors import RequestError
 from benchmark.formatting import listing
 from benchmark.results.folder import Store
 from benchmark.stats import comparisons, confusion, summary
-from benchmark.training.request import BASELINE
+from benchmark.stats.answer import Answer, answers
+from benchmark.training.request import BASELINE, CONTROL
 
 _PIXELS = ["height", "width", "scale", "pixels"]
 
@@ -18,6 +23,7 @@ def derive(
     runs: pd.DataFrame,
     baseline: str | None = None,
     data: Dataset | None = None,
+    margin: float | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return the tables computed from history.csv and runs.csv, by the names of their files.
 
@@ -28,18 +34,21 @@ def derive(
         baseline: what the others are compared with; None is the one of the folder's last tables,
             else ReLU, else the first activation.
         data: the images, to show those that are misclassified; None takes those shown before.
+        margin: difference in accuracy (a share) up to which two count as equal; None is that of
+            the folder's last tables, else each dataset's own.
 
     Raises:
         RequestError: no run has the baseline.
     """
     baseline = _baseline(store, runs, baseline)
-    predictions = store.predictions(_runs_to_read(runs))
+    margins = _margins(store, runs, margin)
+    right = store.right(comparisons.compared_runs(runs))
+    predictions = store.predictions(sorted(confusion.best_and_worst(runs)["run"]))
     tables = {
         "summary": summary.summarize(runs, history),
         "time_to_accuracy": summary.time_to_accuracy(history, runs),
-        "comparisons": comparisons.compare(runs, baseline, predictions),
-        "pairs": comparisons.all_pairs(runs, predictions),
-        "ranks": comparisons.ranks(runs),
+        "comparisons": comparisons.compare(runs, baseline, margins, right),
+        "pairs": comparisons.all_pairs(runs, margins, right),
         "tuning": summary.tuning(runs),
         "confusion": confusion.confusion(predictions, runs),
     }
@@ -49,13 +58,16 @@ def derive(
     return tables
 
 
-def write(store: Store, tables: dict[str, pd.DataFrame]) -> None:
-    """Write the tables; one of learning rates only where some were chosen."""
+def write(store: Store, tables: dict[str, pd.DataFrame], runs: pd.DataFrame) -> None:
+    """Write the tables and the answer; one of learning rates only where some were chosen."""
+    # Of older versions: seeds are no blocks for a test of ranks.
+    store.remove("ranks.csv")
     for name, table in tables.items():
         if name == "tuning" and table.empty:
             store.remove("tuning.csv")
         else:
             store.write_table(f"{name}.csv", table)
+    store.write_text("answer.json", json.dumps(answer(tables, runs), indent=2) + "\n")
 
 
 def _baseline(store: Store, runs: pd.DataFrame, wanted: str | None) -> str:
@@ -80,10 +92,39 @@ def _optional(store: Store, name: str) -> pd.DataFrame:
         return pd.DataFrame()
 
 
-def _runs_to_read(runs: pd.DataFrame) -> list[str]:
-    """Return the runs whose predictions matter: those of the best and the worst activation, and
-    single ones, whose differences only the images can judge."""
-    return sorted({*confusion.best_and_worst(runs)["run"], *comparisons.single_pairs(runs)})
+def answer(tables: Mapping[str, pd.DataFrame], runs: pd.DataFrame) -> list[Answer]:
+    """Return what to use in each setting, by the tables that `derive` gives."""
+    baselines = tables["comparisons"].get("baseline", pd.Series(dtype=str))
+    baseline = next(iter(baselines), BASELINE)
+    final = summary.final_runs(runs)
+    return answers(tables["pairs"], tables["summary"], final, baseline, CONTROL)
+
+
+def answer_of(store: Store, runs: pd.DataFrame) -> list[Answer]:
+    """Return the answer by the tables of a folder; none where these are missing or older."""
+    tables = {name: _optional(store, f"{name}.csv") for name in ("comparisons", "pairs", "summary")}
+    if tables["summary"].empty or set(comparisons.PAIR_COLUMNS) - set(tables["pairs"]):
+        return []
+    return answer(tables, runs)
+
+
+def _margins(store: Store, runs: pd.DataFrame, wanted: float | None) -> dict[str, float]:
+    """Return by dataset up to which difference two activations count as equal."""
+    last = _optional(store, "pairs.csv")
+    if not {"dataset", "metric", "margin"} <= set(last):
+        last = pd.DataFrame(columns=["dataset", "metric", "margin"])
+    before = last[last["metric"] == "test_accuracy"].groupby("dataset")["margin"].max()
+    return {
+        name: wanted if wanted is not None else _or_own(before.get(name), name)
+        for name in runs["dataset"].unique()
+    }
+
+
+def _or_own(margin: object, dataset: str) -> float:
+    """Return a margin read from a table, or the dataset's own where it is none."""
+    if isinstance(margin, float) and 0 < margin < 1:
+        return margin
+    return CATALOGUE[dataset].margin if dataset in CATALOGUE else DatasetInfo.margin
 
 
 def _with_pixels(

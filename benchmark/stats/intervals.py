@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import stats
 
 # From this many values on an interval is bootstrapped: Student's t assumes a normal distribution,
 # which fewer values could not contradict.
@@ -174,32 +174,15 @@ def differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     return np.where((a == b) | (noise & np.isfinite(a) & np.isfinite(b)), 0.0, difference)
 
 
-def probability_of_improvement(
-    a: ArrayLike, b: ArrayLike, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the share of pairs in which a is higher than b, ties half, and its interval.
+def improvement(differences: ArrayLike) -> np.ndarray:
+    """Return the share of pairs with a positive difference, ties half; (..., n) → (...).
 
-    a and b (..., n); three arrays of shape (...). The interval is Wilson's for n trials (Wilson
-    1927, Probable inference, the law of succession, and statistical inference). Seeds pair up, so
-    that, unlike in Agarwal et al. 2021, only values of the same pair are compared.
+    Seeds pair up: unlike in Agarwal et al. 2021, only values of the same pair are compared.
     """
-    return improvement(differences(a, b), level)
-
-
-def improvement(
-    differences: ArrayLike, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `probability_of_improvement` of pairs with these differences (..., n)."""
     pairs = np.asarray(differences, float)
     n = (~np.isnan(pairs)).sum(axis=-1)
     wins = (pairs > 0).sum(axis=-1) + (pairs == 0).sum(axis=-1) / 2
-    z = special.ndtri((1 + level) / 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = wins / n
-        middle = (wins + z**2 / 2) / (n + z**2)
-        half = z * np.sqrt(n * share * (1 - share) + z**2 / 4) / (n + z**2)
-    low, high = np.maximum(middle - half, 0), np.minimum(middle + half, 1)
-    return share, low, high
+    return np.where(n > 0, wins / np.maximum(n, 1), np.nan)
 
 
 def sampling_error(accuracy: ArrayLike, images: ArrayLike) -> np.ndarray:

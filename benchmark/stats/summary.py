@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from benchmark.stats import intervals
 
@@ -125,6 +126,16 @@ def not_learned(runs: pd.DataFrame) -> pd.Series:
     """
     accuracy = runs["test_accuracy"].astype(float)
     return (runs["status"] == "complete") & (accuracy <= runs["majority_share"] + MARGIN)
+
+
+def mostly(completed: ArrayLike, diverged: ArrayLike, missed: ArrayLike) -> np.ndarray:
+    """Return whether an activation did not learn: more than half of its runs diverged or missed.
+
+    Arguments: how many runs are complete, diverged, and complete without having learned (see
+    MARGIN); any shapes that broadcast.
+    """
+    ended = np.asarray(completed) + np.asarray(diverged)
+    return 2 * (np.asarray(diverged) + np.asarray(missed)) > ended
 
 
 def tuning(runs: pd.DataFrame) -> pd.DataFrame:

@@ -1,29 +1,20 @@
-"""Tests on pairs: signed ranks, Holm, McNemar, Friedman with Nemenyi's critical difference.
+"""Tests for a fixed number of pairs: Student's t, signed ranks, Holm's correction.
 
 Functions that take samples work on the last axis: (n,) is one sample and (m, n) are m of them. NaN
 is a missing value. No result depends on the order of the values in a sample.
 """
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import stats
 
 from benchmark.stats.intervals import rows_of
 
 # Beyond this many pairs the normal approximation of the signed-rank test is exact enough.
 EXACT_UP_TO = 100
 _SAME = 1e-9
-
-
-class Ranking(NamedTuple):
-    """What Friedman's test and Nemenyi's critical difference say of k treatments."""
-
-    mean_ranks: np.ndarray
-    p_value: float
-    critical_difference: float
 
 
 def signed_ranks(differences: ArrayLike) -> np.ndarray:
@@ -55,6 +46,18 @@ def signed_ranks(differences: ArrayLike) -> np.ndarray:
     ranks = np.empty(rows.shape)
     np.put_along_axis(ranks, order, np.where(missing, 0, (begin + end) / 2 + 1), axis=1)
     return (np.sign(np.nan_to_num(rows)) * ranks).reshape(values.shape)
+
+
+def student_p(n: ArrayLike, mean: ArrayLike, std: ArrayLike) -> np.ndarray:
+    """Return the two-sided p of Student's t-test of n differences; any shapes that broadcast.
+
+    `std` has n - 1 in its denominator. NaN below two pairs; 1 where all differences are 0.
+    """
+    n, mean, std = np.asarray(n), np.asarray(mean, float), np.asarray(std, float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = np.abs(mean) * np.sqrt(n) / std
+    t = np.where((mean == 0) & (std == 0), 0.0, t)
+    return np.where(n > 1, 2 * stats.t.sf(t, np.maximum(n - 1, 1)), np.nan)
 
 
 def wilcoxon_exact(differences: ArrayLike) -> np.ndarray:
@@ -97,25 +100,6 @@ def _cumulative(doubled: tuple[int, ...]) -> np.ndarray:
     return np.cumsum(share)
 
 
-def smallest_p(n_pairs: ArrayLike, family: int) -> np.ndarray:
-    """Return the smallest p that Holm's procedure over `family` signed-rank tests can give.
-
-    All n pairs would have to point the same way: family · 2 / 2^n, at most 1; of no pairs 1.
-    """
-    n = np.asarray(n_pairs, float)
-    return np.where(n > 0, np.minimum(1.0, family * 2.0 ** (1 - n)), 1.0)
-
-
-def smallest_adjusted(n_pairs: ArrayLike) -> np.ndarray:
-    """Return the smallest p that Holm's procedure can give each test of a family, (k,).
-
-    `n_pairs` (k,) are their pairs; a test without any is not of the family, and its p is 1. Where
-    all have equally many it is `smallest_p`.
-    """
-    n = np.asarray(n_pairs, float)
-    return np.nan_to_num(holm(np.where(n > 0, smallest_p(n, 1), np.nan)), nan=1.0)
-
-
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Return the adjusted p-values, (k,), of a family of tests; missing ones stay missing.
 
@@ -128,46 +112,3 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
     return adjusted
-
-
-def mcnemar_exact(only_a: ArrayLike, only_b: ArrayLike) -> np.ndarray:
-    """Return the two-sided p of two classifiers that differ on only_a + only_b images.
-
-    McNemar 1947, Note on the sampling error of the difference between correlated proportions; p
-    from the binomial distribution. `only_a` and `only_b` (...): how many images only the one and
-    only the other has right.
-    """
-    a, b = np.asarray(only_a, int), np.asarray(only_b, int)
-    return np.minimum(1.0, 2 * special.bdtr(np.minimum(a, b), a + b, 0.5))
-
-
-def friedman_and_critical_difference(scores: ArrayLike) -> Ranking:
-    """Rank k treatments in each block and compare the mean ranks.
-
-    Friedman 1937, The use of ranks to avoid the assumption of normality implicit in the analysis
-    of variance, with the correction for ties; Nemenyi's critical difference at 0.05 as in Demšar
-    2006, Statistical comparisons of classifiers over multiple data sets, section 3.2.2.
-
-    Args:
-        scores: (n_blocks, k), higher is better, none missing.
-
-    Returns:
-        Mean ranks (k,), 1 the best; p and critical difference, NaN for fewer than two blocks or
-        treatments.
-    """
-    scores = np.asarray(scores, float)
-    n, k = scores.shape
-    ranks = stats.rankdata(-scores, axis=1) if scores.size else np.empty((n, k))
-    mean = ranks.mean(axis=0) if n else np.full(k, np.nan)
-    if n < 2 or k < 2:
-        return Ranking(mean, np.nan, np.nan)
-    between = n * ((mean - (k + 1) / 2) ** 2).sum()
-    within = ((ranks - (k + 1) / 2) ** 2).sum() / (n * (k - 1))
-    p = float(special.chdtrc(k - 1, between / within)) if within else 1.0
-    return Ranking(mean, p, nemenyi_quantile(k) * np.sqrt(k * (k + 1) / (6 * n)))
-
-
-@functools.cache
-def nemenyi_quantile(k: int) -> float:
-    """Return q at 0.05 for k treatments: the studentized range's quantile over √2."""
-    return float(stats.studentized_range.ppf(0.95, k, np.inf) / np.sqrt(2))

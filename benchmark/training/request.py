@@ -23,6 +23,8 @@ from benchmark.training.spec import INITIALIZERS, LOSSES, MODELS, PRECISIONS, Ru
 
 DEFAULT_OUTPUT = "results/latest"
 BASELINE = "relu"
+# No activation at all, which the others should beat; it is never the answer.
+CONTROL = "linear"
 # First seed of the runs that choose learning rates, far from the seeds that users count from 0.
 FIRST_TUNING_SEED = 1000
 
@@ -109,8 +111,11 @@ def request(
     keep_environment: bool = False,
     tune_learning_rates: object = None,
     tune_seeds: object = None,
+    control: bool = False,
 ) -> Request:
     """Check every setting of a request.
+
+    Without `activations`, or with `control`, the control is among the activations.
 
     Raises:
         RequestError: one of them cannot be used; the message quotes it.
@@ -118,8 +123,11 @@ def request(
     if preset is not None:
         one_of("preset", preset, tuple(PRESETS))
     wanted = None if seeds is None else seed_list(seeds)
+    chosen = activation_list(activations)
+    if (control or activations is None) and CONTROL not in chosen:
+        chosen.append(CONTROL)
     return Request(
-        activations=activation_list(activations),
+        activations=chosen,
         seeds=wanted,
         epochs=None if epochs is None else whole_number("epochs", epochs),
         loss=None if loss is None else listed("loss", loss, choice("loss", LOSSES)),

@@ -71,7 +71,7 @@ def test_compare_gives_tidy_frames(finished):
 
 def test_all_files_of_the_contract(finished):
     names = {path.name for path in finished.iterdir()}
-    tables = "history runs summary comparisons pairs ranks time_to_accuracy confusion misclassified"
+    tables = "history runs summary comparisons pairs time_to_accuracy confusion misclassified"
     wanted = {f"{name}.csv" for name in tables.split()} | {"runs", "figures"}
     wanted |= {"environment.json", "request.json"}
     assert {name for name in names if not name.startswith(".")} == wanted

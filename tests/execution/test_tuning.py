@@ -93,7 +93,7 @@ def test_killed_between_the_stages_goes_on_with_the_same_choice(output, tmp_path
         with pytest.raises(KeyboardInterrupt):
             compare(["relu", "tanh"], output=tmp_path, **TUNED)
     compare(["relu", "tanh"], output=tmp_path, **TUNED)
-    for name in ("tuning.csv", "comparisons.csv", "ranks.csv"):
+    for name in ("tuning.csv", "comparisons.csv", "pairs.csv"):
         assert (tmp_path / name).read_bytes() == (output / name).read_bytes()
 
 

@@ -80,15 +80,9 @@ def comparisons_frame(runs, baseline="relu"):
         else:
             pairs = pd.Series(dtype=float)
         mean, half = pairs.mean(), 2 * pairs.std() / np.sqrt(max(1, len(pairs)))
-        verdict = "too few seeds"
+        verdict = "undecided"
         if len(pairs) >= 8:
-            verdict = (
-                "better"
-                if mean - half > 0
-                else "worse"
-                if mean + half < 0
-                else "no difference shown"
-            )
+            verdict = "better" if mean - half > 0 else "worse" if mean + half < 0 else "equal"
         for metric in ("test_accuracy", "test_loss"):
             rows.append(
                 {
@@ -99,7 +93,6 @@ def comparisons_frame(runs, baseline="relu"):
                     "difference": mean,
                     "ci_low": mean - half,
                     "ci_high": mean + half,
-                    "p_adjusted": 0.0123 if len(pairs) else np.nan,
                     "verdict": verdict,
                 }
             )
@@ -128,31 +121,6 @@ def history_frame(runs, epochs=12):
             if last:
                 break
     return pd.DataFrame(rows)
-
-
-def ranks_frame(names=SIX, n_blocks=5, difference=2.0):
-    k = len(names)
-    ranks = np.linspace(1.4, k - 0.4, k) if k > 1 else np.array([1.0])
-    letters = [""] * k
-    used = 0
-    reach = -1
-    for start in range(k):
-        end = max(i for i in range(k) if ranks[i] - ranks[start] < difference)
-        if end > reach:
-            for i in range(start, end + 1):
-                letters[i] += "abcdefghijklmnopqrstuvwxyz"[used]
-            used, reach = used + 1, end
-    return pd.DataFrame(
-        {
-            "activation": names,
-            "mean_rank": ranks,
-            "n_blocks": n_blocks,
-            "n_activations": k,
-            "friedman_p": 0.0004,
-            "critical_difference": difference,
-            "set": letters,
-        }
-    )
 
 
 def confusion_frame(roles=(("best", "relu"), ("worst", "sigmoid")), classes=10):
@@ -272,7 +240,7 @@ def of(artists, name):
 
 
 def final(runs, **options):
-    return final_figure(runs, summary_frame(runs), LINE_STYLES, **options)
+    return final_figure(runs, summary_frame(runs), {}, LINE_STYLES, **options)
 
 
 def rows_of(axes):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from benchmark.plotting.confusion import confusion_figure, misclassified_figure
-from benchmark.plotting.critical_difference import ranks_figure
 from benchmark.plotting.curves import time_figure
 from benchmark.plotting.palette import gray_line_style, line_style
 from benchmark.plotting.scores import differences_figure, final_figure
@@ -26,7 +25,6 @@ from tests.plotting.frames import (
     odd,
     of,
     png,
-    ranks_frame,
     rows_of,
     runs_frame,
     summary_frame,
@@ -38,7 +36,6 @@ def all_figures(names, n_seeds, **options):
     runs = odd(names, n_seeds)
     yield final(runs, **options)
     yield time_figure(history_frame(runs), runs, LINE_STYLES, **options)
-    yield ranks_figure(ranks_frame(names), LINE_STYLES, **options)
     yield tuning_figure(tuning_frame(names, n_seeds=n_seeds), LINE_STYLES, **options)
     yield confusion_figure(confusion_frame(), LINE_STYLES, **options)
     yield misclassified_figure(misclassified_frame(n=len(names)), LINE_STYLES, **options)
@@ -92,16 +89,15 @@ def hidden(figure, names):
     return texts, styles
 
 
-@pytest.mark.parametrize("kind", ["final", "time", "ranks", "differences"])
+@pytest.mark.parametrize("kind", ["final", "time", "differences"])
 def test_hiding_its_groups_hides_all_of_an_activation(kind):
     names = ["sigmoid", "relu", "elu", "leaky_relu", "selu", "mish"]
     line_styles = {name: line_style(index) for index, name in enumerate(names[:5])}
     runs = odd(names, 5)
     table = comparisons_frame(runs, "selu")
     figure = {
-        "final": lambda: final_figure(runs, summary_frame(runs), line_styles),
+        "final": lambda: final_figure(runs, summary_frame(runs), {}, line_styles),
         "time": lambda: time_figure(history_frame(runs), runs, line_styles),
-        "ranks": lambda: ranks_figure(ranks_frame(names), line_styles),
         "differences": lambda: differences_figure(table, line_styles),
     }[kind]()
     gone = ["sigmoid", "leaky_relu", "relu"]

@@ -1,17 +1,9 @@
 from types import SimpleNamespace
 
 import pandas as pd
-import pytest
 
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding
 from benchmark.report import facts
-
-
-@pytest.mark.parametrize(("count", "seeds"), [(1, 6), (2, 7), (5, 8), (19, 10)])
-def test_seeds_needed(count, seeds):
-    # Twice 2^-n, times the comparisons, has to fall below 0.05.
-    assert count * 2 / 2**seeds < 0.05 <= count * 2 / 2 ** (seeds - 1)
-    assert facts.seeds_needed(count) == seeds
 
 
 def test_ends():

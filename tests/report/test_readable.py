@@ -84,10 +84,10 @@ def test_differences():
             "ci_low": [-0.02, None, 0.4],
             "ci_high": [0.01, None, 0.6],
             "n_pairs": [10, 9, 10],
-            "p_value": [0.01234, None, 0.1],
-            "p_adjusted": [0.02468, None, 0.1],
+            "e_value": [1234.5, None, 0.1],
+            "holds_for": ["examples like these", None, None],
             "probability_of_improvement": [0.25, 1.0, 0.1],
-            "verdict": ["worse", "too few seeds", "better"],
+            "verdict": ["worse", "undecided", "better"],
             "note": [None, "odd", None],
         }
     )
@@ -99,10 +99,10 @@ def test_differences():
             "difference, points": "+2.00",
             "95 % interval": "–",
             "pairs": 9,
-            "p": "–",
-            "p, corrected": "–",
+            "evidence": "–",
             "better in": "100 %",
-            "verdict": "too few seeds",
+            "verdict": "undecided",
+            "holds for": "",
             "by test loss": "–",
             "note": "odd",
         },
@@ -112,18 +112,16 @@ def test_differences():
             "difference, points": "−1.23",
             "95 % interval": "−2.00 to +1.00",
             "pairs": 10,
-            "p": "0.0123",
-            "p, corrected": "0.0247",
+            "evidence": "1.23e3",
             "better in": "25 %",
             "verdict": "worse",
+            "holds for": "examples like these",
             "by test loss": "better",
             "note": "",
         },
     ]
     assert "note" not in readable.differences(rows[rows["activation"] == "elu"])
-    assert "by test loss" not in readable.differences(rows[:2])
-    few = rows.assign(verdict="too few seeds")
-    assert "by test loss" not in readable.differences(few)
+    assert "holds for" not in readable.differences(rows.assign(holds_for=None))
 
 
 def test_tuning():

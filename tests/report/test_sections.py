@@ -109,7 +109,6 @@ CURVES = pd.DataFrame(
 COMPARISONS = pd.DataFrame(
     {"activation": ["elu", "selu"], "baseline": "relu", "difference": [0.01, -0.02]}
 )
-RANKS = pd.DataFrame({"activation": ["relu", "elu", "selu"], "mean_rank": [0.3, 2.4, 0.1 + 0.2]})
 TUNING = pd.DataFrame(
     {
         "activation": ["relu", "relu", "elu"],
@@ -132,8 +131,6 @@ ALTERNATIVES = {
     "loss": (CURVES, ["2 activations", "from 0.3 (relu) to 0.5 (elu)."]),
     "final_accuracy": (RUNS, ["2 activations", "80.00 % (elu) to 91.00 % (relu)."]),
     "differences": (COMPARISONS, ["from −2.00 points (selu) to +1.00 points (elu)."]),
-    # Equal but for a rounding error.
-    "ranks": (RANKS, ["3 activations", "from 0.3 (relu and selu) to 2.4 (elu)."]),
     "accuracy_time": (RUNS, ["2 activations", "from 0.6 s (relu) to 1 s (elu)."]),
     "tuning": (TUNING, ["2 activations", "from 0.01 (relu) to 0.1 (elu)."]),
     "confusion": (CONFUSION, ["2 activations", "from 10.00 % (relu) to 100.00 % (elu)."]),

@@ -98,61 +98,9 @@ def test_holm_by_hand(p_values, expected):
     np.testing.assert_allclose(tests.holm(p_values), expected, rtol=1e-12)
 
 
-def test_smallest_adjusted_bounds_what_holm_gives():
-    assert tests.smallest_adjusted([8] * 5).tolist() == [5 * 2 / 256] * 5
-    # Four tests of 12 pairs may all come before the one of 7.
-    found = tests.smallest_adjusted([12, 12, 12, 12, 7])
-    assert found[-1] == 2 / 128
-    assert tests.smallest_adjusted([0, 6]).tolist() == [1, 2 / 64]
-    draw = np.random.default_rng(3)
-    for _ in range(200):
-        n = draw.integers(1, 12, size=6)
-        p = np.array([tests.wilcoxon_exact(draw.normal(1, 1, k)) for k in n])
-        assert (tests.holm(p) >= tests.smallest_adjusted(n) - 1e-15).all()
-
-
-def test_smallest_p():
-    assert tests.smallest_p(8, 5) == 5 * 2 / 256
-    assert tests.smallest_p([5, 6], 1).tolist() == [2 / 32, 2 / 64]
-    assert tests.smallest_p([0, 1], 3).tolist() == [1, 1]
-    assert tests.smallest_p(0, 0) == 1
-    for n in (3, 6, 9):
-        alike = tests.wilcoxon_exact(np.tile(np.arange(1, n + 1), (4, 1)))
-        assert tests.holm(alike)[0] == tests.smallest_p(n, 4)
-
-
-@pytest.mark.parametrize(("a", "b"), [(0, 0), (5, 0), (3, 9), (9, 3), (4, 4), (77, 41)])
-def test_mcnemar_agrees_with_scipy(a, b):
-    expected = stats.binomtest(a, a + b).pvalue if a + b else 1.0
-    assert tests.mcnemar_exact(a, b) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("ties", [False, True])
-def test_friedman_agrees_with_scipy(ties):
-    scores = draw().normal(size=(8, 5)) + np.arange(5) / 3
-    scores = scores.round(0 if ties else 9)
-    ranking = tests.friedman_and_critical_difference(scores)
-    expected = stats.friedmanchisquare(*scores.T)
-    assert ranking.p_value == pytest.approx(expected.pvalue, rel=1e-9)
-    np.testing.assert_allclose(ranking.mean_ranks, stats.rankdata(-scores, axis=1).mean(axis=0))
-
-
-def test_ranking_of_too_little():
-    for scores in (np.ones((0, 3)), np.ones((1, 3)), np.ones((4, 1))):
-        ranking = tests.friedman_and_critical_difference(scores)
-        assert len(ranking.mean_ranks) == scores.shape[1]
-        assert np.isnan([ranking.p_value, ranking.critical_difference]).all()
-    assert tests.friedman_and_critical_difference(np.ones((4, 3))).p_value == 1
-
-
-# Demšar 2006, table 5(a), k = 2 to 10.
-def test_nemenyi_quantiles():
-    published = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]
-    found = [tests.nemenyi_quantile(k) for k in range(2, 11)]
-    np.testing.assert_allclose(found, published, atol=1.1e-3)
-
-
-def test_critical_difference_of_demsars_example():
-    # Section 3.2.2: four algorithms on fourteen data sets.
-    ranking = tests.friedman_and_critical_difference(draw().normal(size=(14, 4)))
-    assert ranking.critical_difference == pytest.approx(1.25, abs=0.005)
+def test_student_agrees_with_scipy():
+    values = draw().normal(0.3, 1, (6, 9))
+    found = tests.student_p(9, values.mean(axis=1), values.std(axis=1, ddof=1))
+    np.testing.assert_allclose(found, stats.ttest_1samp(values, 0, axis=1).pvalue, rtol=1e-9)
+    assert tests.student_p([1, 4, 4], [0.5, 0.0, 0.5], [np.nan, 0.0, 0.0])[1:].tolist() == [1, 0]
+    assert np.isnan(tests.student_p(1, 0.5, np.nan))
