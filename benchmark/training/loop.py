@@ -67,7 +67,7 @@ def train(
     Args:
         spec: what to train; its threads and device must have been set with `configure`.
         entry: the activation of that name.
-        data: images and labels, as `loading.split` returns them.
+        data: examples and labels, as `loading.split` returns them.
         resume: the last checkpoint of an earlier, interrupted call.
         on_epoch: called after each epoch with a checkpoint to resume from.
         on_steps: called now and then with the epoch, its steps done and its running loss.

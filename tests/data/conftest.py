@@ -31,7 +31,7 @@ def places(tmp_path, monkeypatch):
             sha256=content_hash(arrays),
             n_train=N_TRAIN,
             n_test=N_TEST,
-            image_shape=(SIDE, SIDE),
+            example_shape=(SIDE, SIDE),
             downloads=tuple(download(*item) for item in files.items()),
         )
         monkeypatch.setitem(catalogue.CATALOGUE, name, entry)

@@ -53,7 +53,7 @@ def gzipped_idx(arrays):
 def content_hash(arrays):
     """The hash that the catalogue holds: of name, type, shape and bytes of each array."""
     digest = hashlib.sha256()
-    for name in ARRAYS:
+    for name in arrays:
         digest.update(f"{name} {arrays[name].dtype.name} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()

@@ -25,6 +25,7 @@ def test_defaults_are_the_articles_protocol():
     ("preset", "dataset", "device", "seeds", "epochs"),
     [
         (None, "digits", "CPU", 3, 30),
+        (None, "mnist1d", "GPU", 3, 40),
         (None, "mnist", "CPU", 1, 3),
         (None, "mnist", "GPU", 5, 12),
         ("quick", "digits", "GPU", 1, 3),
