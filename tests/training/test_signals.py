@@ -1,5 +1,7 @@
 """Signals, (length, channels), are trained with as images are."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -63,6 +65,13 @@ def test_a_run_on_signals(signals, name):
     outcome = train(spec("selu", model=name), resolve("selu"), signals)
     assert outcome.status == "complete"
     assert outcome.predicted.shape == (50,)
+    assert "standard_test_accuracy" not in outcome.test
+
+
+def test_the_standard_test_set_is_scored_beside(signals):
+    data = dataclasses.replace(signals, x_standard=signals.x_test, y_standard=signals.y_test)
+    scores = train(spec(model="mlp"), resolve("relu"), data).test
+    assert scores["standard_test_accuracy"] == scores["test_accuracy"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
