@@ -237,7 +237,7 @@ def _places() -> list[tuple[str, str]]:
 
 def _generated(entry: DatasetInfo) -> Located:
     """Return the copy in this project's cache, generated anew where it is not the stated data."""
-    located = Located(entry.name, entry.package, os.path.join(_cache_folder(), f"{entry.name}.npz"))
+    located = Located(entry.name, "generated", os.path.join(_cache_folder(), f"{entry.name}.npz"))
     with contextlib.suppress(RequestError):
         if load(located).sha256 == entry.sha256:
             return located

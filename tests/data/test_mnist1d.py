@@ -45,7 +45,7 @@ def calls(places, monkeypatch):
 def test_signals_are_generated_once_and_kept(calls, places):
     for _ in range(2):
         located = locate("mnist1d", places / "ignored")
-        assert (located.origin, located.note) == ("mnist1d", "")
+        assert (located.origin, located.note) == ("generated", "")
         assert located.path == str(places / "cache" / "mnist1d.npz")
         dataset = load(located)
         assert dataset.sha256 == content_hash(small_set())
