@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -243,6 +244,7 @@ def _generated(entry: DatasetInfo) -> Located:
             return located
     assert entry.bundled
     load.cache_clear()
+    print(f"Generating {entry.name}", file=sys.stderr, flush=True)
     try:
         write_npz(entry.bundled(), located.path)
     except OSError:
