@@ -87,8 +87,8 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     add(
         "--dataset",
         default="auto",
-        help="auto (default: MNIST where it can be had, else digits), mnist, fashion_mnist, digits,"
-        " mnist1d",
+        help="auto (default: MNIST where it can be had, else mnist1d), mnist, fashion_mnist,"
+        " digits, mnist1d",
     )
     _add_data_dir(parser)
     add("--activations", help="names separated by commas, or all (default: the article's six)")

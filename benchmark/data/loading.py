@@ -87,7 +87,7 @@ def locate(name: str, data_dir: str | Path | None = None) -> Located:
     """Find a dataset, downloading it if need be, and verify it.
 
     Looks in Keras's cache, where system packages put data, in this project's own cache and on the
-    network; a damaged file in any of these is passed over. `auto` is MNIST, or `digits` where
+    network; a damaged file in any of these is passed over. `auto` is MNIST, or `mnist1d` where
     MNIST cannot be had.
 
     Args:
@@ -119,9 +119,10 @@ def locate(name: str, data_dir: str | Path | None = None) -> Located:
     if name == "auto":
         sentence = (
             f"MNIST is not on this machine and could not be downloaded ({reason});"
-            " using digits from scikit-learn instead."
+            " using mnist1d, which is generated, instead."
         )
-        return Located("digits", "scikit-learn", "", note=" ".join([*damaged, sentence]))
+        located = _generated(CATALOGUE["mnist1d"])
+        return replace(located, note=" ".join([*damaged, sentence, located.note]).rstrip())
     files = ", ".join(file.name for file in entry.downloads)
     folders = ", ".join(repr(folder) for _, folder in _places())
     sentence = (

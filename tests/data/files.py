@@ -30,6 +30,14 @@ def synthetic(seed):
     }
 
 
+def synthetic_signals():
+    draw, arrays = np.random.default_rng(0), {}
+    for part, n in (("train", 20), ("test", 30), ("standard", 10)):
+        arrays[f"x_{part}"] = draw.standard_normal((n, 6)).astype(np.float32)
+        arrays[f"y_{part}"] = (np.arange(n) % 10).astype(np.uint8)
+    return arrays
+
+
 MNIST, FASHION = synthetic(1), synthetic(2)
 
 

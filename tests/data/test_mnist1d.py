@@ -8,36 +8,19 @@ import pytest
 from benchmark.data import catalogue
 from benchmark.data import mnist1d as ours
 from benchmark.data.loading import load, locate, split, whereabouts
-from tests.data.files import content_hash
-
-
-def small_set():
-    draw = np.random.default_rng(0)
-    arrays = {}
-    for part, n in (("train", 20), ("test", 30), ("standard", 10)):
-        arrays[f"x_{part}"] = draw.standard_normal((n, 6)).astype(np.float32)
-        arrays[f"y_{part}"] = (np.arange(n) % 10).astype(np.uint8)
-    return arrays
+from tests.data.files import content_hash, synthetic_signals
 
 
 @pytest.fixture
 def calls(places, monkeypatch):
-    """A small mnist1d in the catalogue; the list grows with each time that it is generated."""
+    """A list that grows with each time that the small mnist1d is generated."""
     generated = []
 
     def generate():
         generated.append(1)
-        return small_set()
+        return synthetic_signals()
 
-    entry = dataclasses.replace(
-        catalogue.CATALOGUE["mnist1d"],
-        sha256=content_hash(small_set()),
-        bundled=generate,
-        example_shape=(6,),
-        n_train=20,
-        n_test=30,
-        n_standard=10,
-    )
+    entry = dataclasses.replace(catalogue.CATALOGUE["mnist1d"], bundled=generate)
     monkeypatch.setitem(catalogue.CATALOGUE, "mnist1d", entry)
     return generated
 
@@ -48,9 +31,9 @@ def test_signals_are_generated_once_and_kept(calls, places, capfd):
         assert (located.origin, located.note) == ("generated", "")
         assert located.path == str(places / "cache" / "mnist1d.npz")
         dataset = load(located)
-        assert dataset.sha256 == content_hash(small_set())
-        np.testing.assert_array_equal(dataset.x_train[..., 0], small_set()["x_train"])
-        np.testing.assert_array_equal(dataset.y_standard, small_set()["y_standard"])
+        assert dataset.sha256 == content_hash(synthetic_signals())
+        np.testing.assert_array_equal(dataset.x_train[..., 0], synthetic_signals()["x_train"])
+        np.testing.assert_array_equal(dataset.y_standard, synthetic_signals()["y_standard"])
         assert dataset.x_standard.shape == (10, 6, 1)
         assert dataset.x_test.dtype == np.float32
     parts = split(dataset)
@@ -66,15 +49,15 @@ def test_a_damaged_copy_is_generated_anew(calls, places):
     path.parent.mkdir()
     path.write_bytes(b"PK")
     assert locate("mnist1d").note == ""
-    np.savez(path, **{**small_set(), "y_train": np.zeros(20, np.uint8)})
-    assert load(locate("mnist1d")).sha256 == content_hash(small_set())
+    np.savez(path, **{**synthetic_signals(), "y_train": np.zeros(20, np.uint8)})
+    assert load(locate("mnist1d")).sha256 == content_hash(synthetic_signals())
     assert len(calls) == 2
 
 
 def test_other_numbers_are_told_and_recorded_as_they_are(calls, monkeypatch):
     entry = dataclasses.replace(catalogue.CATALOGUE["mnist1d"], sha256="0" * 64)
     monkeypatch.setitem(catalogue.CATALOGUE, "mnist1d", entry)
-    located, found = locate("mnist1d"), content_hash(small_set())
+    located, found = locate("mnist1d"), content_hash(synthetic_signals())
     assert f"(SHA-256 {found[:10]}…, expected 0000000000…)" in located.note
     assert load(located).sha256 == found
 
@@ -83,7 +66,7 @@ def test_without_a_cache_each_process_generates(calls, places):
     (places / "cache").write_text("a file where the folder should be")
     located = locate("mnist1d")
     assert located.path == ""
-    assert load(located).sha256 == content_hash(small_set())
+    assert load(located).sha256 == content_hash(synthetic_signals())
 
 
 def test_global_generators_are_left_as_they_were(monkeypatch):
