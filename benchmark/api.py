@@ -91,7 +91,7 @@ def compare(
 
     Args:
         activations: names, or "all"; by default the article's six and the control.
-        dataset: "auto", "mnist", "fashion_mnist" or "digits".
+        dataset: "auto", "mnist", "fashion_mnist", "digits" or "mnist1d".
         seeds: a count (5: seeds 0 to 4) or a list of seeds.
         epochs: epochs of each run.
         data_dir: folder with the data files; when given, nothing else is looked at.
@@ -248,7 +248,7 @@ def run_experiments(
         names: of experiments; by default all of them (`python -m benchmark list`).
         activations: names, or "all"; by default each experiment's own, and those `beside`.
         seeds: a count or a list; by default each experiment's own.
-        dataset: for the experiments that need images.
+        dataset: for the experiments that need data.
         data_dir: folder with the data files; when given, nothing else is looked at.
         jobs: experiments at once; by default as many as keep the machine busy.
         hang_timeout: seconds without a sign of life after which a worker is ended and its

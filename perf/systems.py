@@ -171,7 +171,7 @@ class MatrixProduct:
         seconds = (time.perf_counter() - start) / 8
         # Forward, and backward to weights and to inputs; the first layer has no inputs' gradient.
         first = 26 * 26 * 9 * 32
-        work = (3 * NETWORKS["cnn"].multiply_adds(28, 28) - first + 3 * 128 * 10) * BATCH * steps
+        work = (3 * NETWORKS["cnn"].multiply_adds((28, 28)) - first + 3 * 128 * 10) * BATCH * steps
         return seconds * work / self.SIDE**3
 
 

@@ -10,39 +10,60 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.data import mnist1d
 from benchmark.data.downloads import Download
 from benchmark.errors import one_of
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+STANDARD_ARRAYS = ("x_standard", "y_standard")
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
     """What is known of a dataset before it is read.
 
-    `margin` is the difference in accuracy up to which two activations count as equal on it.
-    `subfolders` and `npz_files` are the names looked for in a folder; IDX files have the same
-    names in every dataset. `bundled` reads a dataset that comes inside a Python package.
+    `example_shape` is (height, width) of images, (length,) of signals; `dtype` is theirs, and
+    `scale` what they are divided by. `subfolders` and `npz_files` are the names looked for in a
+    folder; IDX files have the same names in every dataset.
+
+    `bundled` returns the arrays of a dataset that comes with the Python package `package`. Where
+    they are `generated`, which takes seconds, they are kept in this project's cache, and their hash
+    may be another on another processor. `n_standard` counts the examples of a second test set, the
+    one of published scores, beside `n_test` others.
+
+    `epochs` are those of a run where none are asked for; None leaves them to the preset. Accuracies
+    at most `margin` percentage points apart count as equal.
     """
 
     name: str
     sha256: str
     n_train: int
     n_test: int
-    image_shape: tuple[int, int]
+    example_shape: tuple[int, ...]
+    dtype: str = "uint8"
     scale: float = 255.0
     classes: int = 10
-    margin: float = 0.005
     subfolders: tuple[str, ...] = ()
     npz_files: tuple[str, ...] = ()
     cache_folder: str = ""
     downloads: tuple[Download, ...] = ()
+    package: str = ""
     bundled: Callable[[], dict[str, np.ndarray]] | None = None
+    generated: bool = False
+    n_standard: int = 0
+    epochs: int | None = None
+    margin: float = 0.5
 
-    def shape(self, array: str) -> tuple[int, ...]:
-        """Return the shape that one of `ARRAYS` has in its file."""
-        count = self.n_train if array.endswith("train") else self.n_test
-        return (count, *self.image_shape) if array.startswith("x") else (count,)
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays: `ARRAYS`, and `STANDARD_ARRAYS` where there are some."""
+        return (*ARRAYS, *STANDARD_ARRAYS) if self.n_standard else ARRAYS
+
+    def form(self, array: str) -> tuple[str, tuple[int, ...]]:
+        """Return the dtype and the shape that one of `arrays` has in its file."""
+        kind, part = array.split("_")
+        count = {"train": self.n_train, "test": self.n_test, "standard": self.n_standard}[part]
+        return (self.dtype, (count, *self.example_shape)) if kind == "x" else ("uint8", (count,))
 
 
 def _read_digits() -> dict[str, np.ndarray]:
@@ -60,8 +81,7 @@ _ENTRIES = (
         sha256="a01671389766172d0fe3c6ce94e27aea68db16480c3e1dda5bb946a18204cf3b",
         n_train=60000,
         n_test=10000,
-        image_shape=(28, 28),
-        margin=0.001,
+        example_shape=(28, 28),
         subfolders=("mnist",),
         npz_files=("mnist.npz",),
         downloads=(
@@ -71,13 +91,14 @@ _ENTRIES = (
                 11490434,
             ),
         ),
+        margin=0.1,
     ),
     DatasetInfo(
         name="fashion_mnist",
         sha256="9ada4c58fe1add22709fb509731f7f78d61f0ee1c98e67bf5a36588531fdd3b6",
         n_train=60000,
         n_test=10000,
-        image_shape=(28, 28),
+        example_shape=(28, 28),
         subfolders=("fashion_mnist", "fashion-mnist"),
         npz_files=("fashion_mnist.npz", "fashion-mnist.npz"),
         cache_folder="fashion-mnist",
@@ -111,9 +132,25 @@ _ENTRIES = (
         sha256="01bd08f6a33f29015536d0632a525bceb680a3832f5ef4ff8dc19c9706950a69",
         n_train=1437,
         n_test=360,
-        image_shape=(8, 8),
+        example_shape=(8, 8),
         scale=16.0,
+        package="scikit-learn",
         bundled=_read_digits,
+        epochs=30,
+    ),
+    DatasetInfo(
+        name="mnist1d",
+        sha256="0789dd883f7d59682fadbd01fc95c7114a420a30596b37275b915a12b7139b38",
+        n_train=4000,
+        n_test=mnist1d.TEST_EXAMPLES,
+        n_standard=1000,
+        example_shape=(40,),
+        dtype="float32",
+        scale=1.0,
+        package="mnist1d",
+        bundled=mnist1d.generate,
+        generated=True,
+        epochs=40,
     ),
 )
 CATALOGUE: dict[str, DatasetInfo] = {entry.name: entry for entry in _ENTRIES}

@@ -4,13 +4,14 @@ import gzip
 import math
 import os
 import struct
+import tempfile
 import zipfile
 import zlib
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
-from benchmark.data.catalogue import ARRAYS, DatasetInfo
+from benchmark.data.catalogue import DatasetInfo
 from benchmark.errors import RequestError, one_line
 
 IDX_FILES = {
@@ -48,10 +49,9 @@ def read_npz(entry: DatasetInfo, path: str) -> tuple[dict[str, np.ndarray], dict
                 raise ValueError("it is not a zip archive, or one cut short")
             with zipfile.ZipFile(file) as archive:
                 members = set(archive.namelist())
-                missing = [name for name in ARRAYS if f"{name}.npy" not in members]
-                arrays = {
-                    name: _read_npy(entry, path, archive, name) for name in ARRAYS if not missing
-                }
+                missing = [name for name in entry.arrays if f"{name}.npy" not in members]
+                names = [] if missing else entry.arrays
+                arrays = {name: _read_npy(entry, path, archive, name) for name in names}
     except RequestError:
         raise
     except Exception as error:
@@ -59,8 +59,23 @@ def read_npz(entry: DatasetInfo, path: str) -> tuple[dict[str, np.ndarray], dict
         problem = f"cannot be read as .npz without pickled objects: {one_line(error)}"
         raise data_error(path, problem) from error
     if missing:
-        raise data_error(path, f"has no array {', '.join(missing)}; expected {', '.join(ARRAYS)}")
-    return arrays, dict.fromkeys(ARRAYS, path)
+        expected = ", ".join(entry.arrays)
+        raise data_error(path, f"has no array {', '.join(missing)}; expected {expected}")
+    return arrays, dict.fromkeys(entry.arrays, path)
+
+
+def write_npz(arrays: dict[str, Any], path: str) -> None:
+    """Write the arrays so that the file is never there in part.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        whole = os.path.join(temporary, "arrays.npz")
+        np.savez_compressed(whole, **arrays)
+        os.replace(whole, path)
 
 
 def _read_npy(entry: DatasetInfo, path: str, archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -79,15 +94,16 @@ def _read_npy(entry: DatasetInfo, path: str, archive: zipfile.ZipFile, name: str
 def check_form(
     entry: DatasetInfo, source: str, array: str, dtype: np.dtype, shape: tuple[int, ...]
 ) -> None:
-    """Check type and shape of one of `ARRAYS` against the catalogue.
+    """Check type and shape of an array against the catalogue.
 
     Raises:
         RequestError: they are others; names the file.
     """
-    if dtype != np.uint8:
-        raise data_error(source, f"{array} is {dtype}, expected uint8")
-    if shape != entry.shape(array):
-        raise data_error(source, f"{array} has shape {shape}, expected {entry.shape(array)}")
+    expected_dtype, expected_shape = entry.form(array)
+    if dtype != expected_dtype:
+        raise data_error(source, f"{array} is {dtype}, expected {expected_dtype}")
+    if shape != expected_shape:
+        raise data_error(source, f"{array} has shape {shape}, expected {expected_shape}")
 
 
 def read_idx_folder(

@@ -252,13 +252,13 @@ def _known_of(name: str) -> dict[str, Any]:
 
 def _guess(comparison: Comparison) -> Callable[[RunSpec], float]:
     """Return a function that guesses how many seconds a run takes."""
-    height, width = comparison.data.x_train.shape[1:3]
+    shape = comparison.data.x_train.shape[1:-1]
     kinds = {(spec.validation, spec.limit) for spec in comparison.specs}
     examples = {kind: len(loading.split(comparison.data, *kind).x_train) for kind in kinds}
 
     def seconds(spec: RunSpec) -> float:
         # Forward and backward, at a rate that a CPU core of today reaches.
-        work = 3 * NETWORKS[spec.model].multiply_adds(height, width) * spec.batch_size
+        work = 3 * NETWORKS[spec.model].multiply_adds(shape) * spec.batch_size
         step = 0.002 + work / (2e12 if spec.device == "GPU" else 5e10)
         return spec.epochs * -(-examples[spec.validation, spec.limit] // spec.batch_size) * step
 

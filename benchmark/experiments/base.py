@@ -45,8 +45,8 @@ class Setting:
         entries: the activations.
         seeds: the seeds; empty for an experiment that draws nothing at random.
         options: the experiment's own options by name.
-        dataset: name of the dataset; "" for an experiment without images.
-        data: its images and labels, uint8; None for an experiment without images.
+        dataset: name of the dataset; "" for an experiment without data.
+        data: its examples and labels; None for an experiment without data.
         progress: to be called now and then with the parts done and the parts in all.
     """
 
@@ -61,9 +61,9 @@ class Setting:
         return self.options[option]
 
     def pixels(self, part: str, standardized: bool = False) -> "np.ndarray":
-        """Return the images of "train", "val" or "test" as rows of float32 numbers, (n, inputs).
+        """Return the examples of "train", "val" or "test" as rows of float32 numbers, (n, inputs).
 
-        They lie in [0, 1] as in the comparison; standardized, the training images' pixels have
+        Images lie in [0, 1] as in the comparison; standardized, the training examples' numbers have
         together mean 0 and variance 1.
         """
         import numpy as np
@@ -72,8 +72,8 @@ class Setting:
         scale = self.data.scale
 
         def flat(name: str) -> "np.ndarray":
-            images = getattr(self.data, f"x_{name}")
-            return images.reshape(len(images), -1).astype(np.float32) / scale
+            examples = getattr(self.data, f"x_{name}")
+            return examples.reshape(len(examples), -1).astype(np.float32) / scale
 
         if not standardized:
             return flat(part)

@@ -4,6 +4,7 @@ To add a network, write a function that builds it and add it to `NETWORKS`. Kera
 one is built.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -55,7 +56,7 @@ class _Parts:
         self, number: int, kind: "Callable[..., keras.Layer]", units: int, **options: Any
     ) -> Layers:
         """Return a layer of `units` outputs and its activation."""
-        name = f"{'conv' if kind.__name__ == 'Conv2D' else 'dense'}_{number}"
+        name = f"{'conv' if kind.__name__.startswith('Conv') else 'dense'}_{number}"
         return [
             kind(
                 units * self._entry.pieces,
@@ -89,7 +90,7 @@ class _Parts:
 
 def build_cnn(
     entry: Activation,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     classes: int = 10,
     seed: int = 0,
     initializer: str = "article",
@@ -97,7 +98,8 @@ def build_cnn(
 ) -> "keras.Sequential":
     """Return the article's network: (batch, *input_shape) to (batch, classes) probabilities.
 
-    Conv 3×3×32, conv 3×3×64, max-pooling 2, dropout 0.25, dense 128, dropout 0.5, softmax.
+    Conv 3×3×32, conv 3×3×64, max-pooling 2, dropout 0.25, dense 128, dropout 0.5, softmax. Of
+    signals, (length, channels), convolutions and pooling are in one dimension: 3×32, 3×64, 2.
     `dropout=False` leaves the dropout layers out.
     """
     import keras
@@ -105,10 +107,13 @@ def build_cnn(
     from benchmark.models.layers import Conv2D
 
     parts = _Parts(entry, seed, initializer)
+    signals = len(input_shape) == 2
+    convolution = keras.layers.Conv1D if signals else Conv2D
+    pooling = keras.layers.MaxPooling1D if signals else keras.layers.MaxPooling2D
     stack = [
-        *parts.hidden(1, Conv2D, 32, kernel_size=3),
-        *parts.hidden(2, Conv2D, 64, kernel_size=3),
-        keras.layers.MaxPooling2D(2, name="pool"),
+        *parts.hidden(1, convolution, 32, kernel_size=3),
+        *parts.hidden(2, convolution, 64, kernel_size=3),
+        pooling(2, name="pool"),
         parts.dropout(1, 0.25) if dropout else None,
         keras.layers.Flatten(name="flatten"),
         *parts.hidden(3, keras.layers.Dense, 128),
@@ -120,7 +125,7 @@ def build_cnn(
 
 def build_mlp(
     entry: Activation,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     classes: int = 10,
     seed: int = 0,
     initializer: str = "article",
@@ -152,33 +157,34 @@ class Network:
     """One network.
 
     Attributes:
-        build: returns the Keras model for an activation, an image shape, a number of classes, a
-            seed, and how weights are initialized; see `build_cnn`.
-        multiply_adds: those of one image, forward, by its height and width.
+        build: returns the Keras model for an activation, an example's shape, a number of classes,
+            a seed, and how weights are initialized; see `build_cnn`.
+        multiply_adds: those of one example, forward, by its (height, width) or (length,).
         description: its layers in words, for the report.
     """
 
     build: "Callable[..., keras.Sequential]"
-    multiply_adds: Callable[[int, int], int]
+    multiply_adds: Callable[[tuple[int, ...]], int]
     description: str
 
 
-def _cnn_multiply_adds(height: int, width: int) -> int:
-    first, second = (height - 2) * (width - 2), (height - 4) * (width - 4)
-    pooled = ((height - 4) // 2) * ((width - 4) // 2) * 64
-    return first * 9 * 32 + second * 9 * 32 * 64 + pooled * 128
+def _cnn_multiply_adds(shape: tuple[int, ...]) -> int:
+    window = 3 ** len(shape)
+    first, second = (math.prod(side - cut for side in shape) for cut in (2, 4))
+    pooled = math.prod((side - 4) // 2 for side in shape) * 64
+    return first * window * 32 + second * window * 32 * 64 + pooled * 128
 
 
-def _mlp_multiply_adds(height: int, width: int) -> int:
-    return height * width * 128 + 2 * 128 * 128
+def _mlp_multiply_adds(shape: tuple[int, ...]) -> int:
+    return math.prod(shape) * 128 + 2 * 128 * 128
 
 
 NETWORKS = {
     "cnn": Network(
         build_cnn,
         _cnn_multiply_adds,
-        "two convolutions (3×3, 32 and 64 channels), max-pooling, a dense layer of 128 and the"
-        " softmax, with dropout of 0.25 and 0.5; the article's",
+        "two convolutions (3×3, or 3 on signals; 32 and 64 channels), max-pooling, a dense layer of"
+        " 128 and the softmax, with dropout of 0.25 and 0.5; the article's",
     ),
     "mlp": Network(
         build_mlp,

@@ -1,4 +1,4 @@
-"""Confusion matrices of the best and the worst activation, and the most misclassified images."""
+"""Confusion matrices of the best and the worst activation, and the most misclassified examples."""
 
 import math
 from collections.abc import Hashable, Mapping
@@ -86,7 +86,7 @@ def misclassified_figure(
 
     Args:
         misclassified: one row per role and image, as in misclassified.csv; without pixels it
-            is left out.
+            is left out. One of height 1 is a signal, drawn as a line.
         line_styles: the activations' line styles; they are not needed here.
         title: written above the images.
         style: "light" or "dark".
@@ -194,17 +194,21 @@ def _confusion_caption(roles: Mapping[str, pd.DataFrame]) -> str:
 
 
 def _draw_image(axes: Axes, record: Mapping[Hashable, Any]) -> None:
-    """Draw an image, and below it what it is and what it is taken for."""
+    """Draw an image, or a signal, and below it what it is and what it is taken for."""
     pixels = np.array(str(record["pixels"]).split(), dtype=float)
     shape = int(record["height"]), int(record["width"])
     if pixels.size != shape[0] * shape[1]:
         raise ValueError(
             f"image {record['index']} has {pixels.size} pixels instead of {shape[0]} × {shape[1]}"
         )
-    # Ink is dark on light paper in both styles: the images look like what was written.
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.imshow(pixels.reshape(shape), cmap="gray_r", vmin=0, vmax=record["scale"])
+    if shape[0] == 1:
+        axes.plot(pixels, color=GRAY)
+        axes.set_box_aspect(1)
+    else:
+        # Ink is dark on light paper in both styles: the images look like what was written.
+        axes.imshow(pixels.reshape(shape), cmap="gray_r", vmin=0, vmax=record["scale"])
     words = f"true {record['true']}, read as {record['predicted']}\n"
     words += f"{record['n_misclassified']} of {counted(record['n_runs'], 'run')}"
     if math.isfinite(record["probability"]):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.activations import resolve
 from benchmark.data import loading
+from benchmark.data.catalogue import CATALOGUE
 from benchmark.errors import RequestError
 from benchmark.execution.progress import say
 from benchmark.experiments import catalogue
@@ -90,9 +91,12 @@ def _known_as(activation: str | None) -> str | None:
 
 
 def _data_at_hand(recorded: dict[str, RunSpec]) -> loading.Dataset | None:
-    """Return the images of these runs if they come with the installed packages."""
-    hashes = {spec.data_sha256 for spec in recorded.values()}
-    if {spec.dataset for spec in recorded.values()} != {"digits"}:
+    """Return the examples of these runs if they come with an installed package."""
+    sources = {(spec.dataset, spec.data_sha256) for spec in recorded.values()}
+    if len(sources) > 1:
         return None
-    data = loading.load(loading.locate("digits", None))
-    return data if hashes == {data.sha256} else None
+    ((name, sha256),) = sources
+    if name not in CATALOGUE or not CATALOGUE[name].bundled:
+        return None
+    data = loading.load(loading.locate(name))
+    return data if data.sha256 == sha256 else None

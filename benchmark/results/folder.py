@@ -29,6 +29,7 @@ from benchmark.results.schema import (
     HISTORY_COLUMNS,
     RUN_COLUMNS,
     SCORES,
+    STANDARD_SCORE,
     UNFINISHED,
     spec_columns,
 )
@@ -362,4 +363,5 @@ def _run_row(settings: dict[str, Any], state: RunState) -> dict[str, Any]:
     row |= {name: record.get(name) for name in ("error", "parameters", "peak_memory_mb")}
     row["data_origin"] = record.get("data", {}).get("origin")
     scores = record.get("scores") or {}
-    return row | {name: scores[name] for name in (*SCORES, *BINARY_SCORES) if name in scores}
+    names = (*SCORES, *BINARY_SCORES, STANDARD_SCORE)
+    return row | {name: scores[name] for name in names if name in scores}

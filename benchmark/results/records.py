@@ -124,6 +124,7 @@ class _Scores(_Model):
     binary_accuracy: _Share | None = None
     val_binary_accuracy: _Share | None = None
     test_binary_accuracy: _Share | None = None
+    standard_test_accuracy: _Share | None = None
 
 
 _SPEC_TYPES = get_type_hints(RunSpec)

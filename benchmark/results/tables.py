@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from benchmark.data.catalogue import CATALOGUE, DatasetInfo
@@ -124,7 +125,8 @@ def _or_own(margin: object, dataset: str) -> float:
     """Return a margin read from a table, or the dataset's own where it is none."""
     if isinstance(margin, float) and 0 < margin < 1:
         return margin
-    return CATALOGUE[dataset].margin if dataset in CATALOGUE else DatasetInfo.margin
+    entry = CATALOGUE.get(dataset, DatasetInfo)
+    return entry.margin / 100
 
 
 def _with_pixels(
@@ -154,16 +156,16 @@ def _images_of(before: pd.DataFrame) -> dict[tuple, list]:
 
 
 def _is_whole(height: object, width: object, scale: object, pixels: object) -> bool:
-    values = str(pixels).split()
     try:
         rows, columns = (int(float(str(number))) for number in (height, width))
-        brightest = float(str(scale))
+        values = np.array([float(str(scale)), *map(float, str(pixels).split())])
     except (ValueError, OverflowError):
         return False
-    whole = rows * columns == len(values) > 0 and all(value.isdecimal() for value in values)
-    return whole and brightest > 0
+    whole = rows * columns == len(values) - 1 > 0
+    return whole and bool(np.isfinite(values).all()) and values[0] > 0
 
 
 def _image(data: Dataset, index: int) -> list:
-    pixels = data.x_test[index].reshape(data.x_test.shape[1:3])
-    return [*pixels.shape, data.scale, " ".join(map(str, pixels.ravel().tolist()))]
+    """Return the columns of a test image; a signal is an image of height 1."""
+    pixels = np.atleast_2d(data.x_test[index][..., 0])
+    return [*pixels.shape, data.scale, " ".join(str(value) for value in pixels.ravel())]

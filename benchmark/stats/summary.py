@@ -42,6 +42,7 @@ LEVELS = {
     "mnist": (0.97, 0.98, 0.99),
     "fashion_mnist": (0.85, 0.88, 0.90),
     "digits": (0.90, 0.95, 0.97),
+    "mnist1d": (0.50, 0.70, 0.85),
 }
 
 _LATER_COLUMNS = ("purpose", "test_images", "majority_share")

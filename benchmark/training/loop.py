@@ -33,8 +33,9 @@ class Checkpoint:
 class Outcome:
     """A finished run: "complete", or "diverged" where a loss became non-finite.
 
-    `test` holds test_loss, test_accuracy and test_binary_accuracy; `predicted` (n,) classes and
-    `probability` (n,) theirs, for each test image. All three are empty for a diverged run.
+    `test` holds test_loss, test_accuracy and test_binary_accuracy, and standard_test_accuracy where
+    the data have a second test set; `predicted` (n,) classes and `probability` (n,) theirs, for
+    each test example. All three are empty for a diverged run.
     """
 
     status: str
@@ -67,7 +68,7 @@ def train(
     Args:
         spec: what to train; its threads and device must have been set with `configure`.
         entry: the activation of that name.
-        data: images and labels, as `loading.split` returns them.
+        data: examples and labels, as `loading.split` returns them.
         resume: the last checkpoint of an earlier, interrupted call.
         on_epoch: called after each epoch with a checkpoint to resume from.
         on_steps: called now and then with the epoch, its steps done and its running loss.
@@ -100,6 +101,9 @@ def _train(
     if status == "complete":
         sums, predicted, probability = trainer.evaluate(data.x_test, data.y_test)
         test = _means("test_", sums)
+        if data.x_standard is not None and data.y_standard is not None:
+            standard, _, _ = trainer.evaluate(data.x_standard, data.y_standard)
+            test["standard_test_accuracy"] = _means("", standard)["accuracy"]
     return Outcome(status, rows, test, predicted, probability, trainer.model.count_params())
 
 

@@ -44,7 +44,8 @@ PRESETS = {
     "standard": Preset(seeds=5, epochs=12),
     "article": Preset(seeds=1, epochs=100, loss="binary_crossentropy", validation="test"),
 }
-DIGITS_DEFAULT = Preset(seeds=3, epochs=30)
+# Of a dataset that has epochs of its own.
+DEFAULT_SEEDS = 3
 
 
 def preset_for(name: str | None, dataset: str, gpu: bool) -> Preset:
@@ -56,8 +57,11 @@ def preset_for(name: str | None, dataset: str, gpu: bool) -> Preset:
     if name is not None:
         one_of("preset", name, tuple(PRESETS))
         return PRESETS[name]
-    if dataset == "digits":
-        return DIGITS_DEFAULT
+    # Imports NumPy, which `--help` does without.
+    from benchmark.data.catalogue import info_of
+
+    if epochs := info_of(dataset).epochs:
+        return Preset(seeds=DEFAULT_SEEDS, epochs=epochs)
     return PRESETS["standard" if gpu else "quick"]
 
 

@@ -52,11 +52,11 @@ def make_optimizer(spec: RunSpec) -> keras.Optimizer:
 
 
 class Trainer:
-    """A model and its optimizer, with compiled steps over images kept on the device as uint8.
+    """A model and its optimizer, with compiled steps over examples kept on the device.
 
     The model is a plain stack of layers. Its convolutional part, up to the first `Flatten` or the
-    first layer with a state, sees each image alone: on a CPU a batch goes through it, and back, in
-    parts that fit into the cache. On a GPU XLA compiles the steps, unless `compiled` is false
+    first layer with a state, sees each example alone: on a CPU a batch goes through it, and back,
+    in parts that fit into the cache. On a GPU XLA compiles the steps, unless `compiled` is false
     because an activation fails with it.
     """
 
@@ -91,13 +91,13 @@ class Trainer:
         binary = tf.reduce_mean(tf.cast((probabilities > 0.5) == (one_hot > 0.5), tf.float64), -1)
         return loss, tf.cast(right, tf.float64), binary
 
-    def _pixels(self, images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(images, tf.float32) / self._data.scale
+    def _scaled(self, examples: tf.Tensor) -> tf.Tensor:
+        return tf.cast(examples, tf.float32) / self._data.scale
 
     def _step(self, indices: tf.Tensor) -> tf.Tensor:
-        """Train on the images (batch,) and return the sums of loss, accuracies and the count."""
+        """Train on the examples (batch,) and return the sums of loss, accuracies and the count."""
         labels = tf.gather(self.y, indices)
-        features, gradients_of = self._features(self._pixels(tf.gather(self.x, indices)))
+        features, gradients_of = self._features(self._scaled(tf.gather(self.x, indices)))
         with tf.GradientTape() as tape:
             tape.watch(features)
             probabilities = _through(self._tail, features, training=True)
@@ -111,7 +111,7 @@ class Trainer:
         return _sums(loss, right, binary)
 
     def _features(
-        self, pixels: tf.Tensor
+        self, examples: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:
         """Return the convolutional part's output, and a function from the gradient of that to the
         gradients of the part's weights.
@@ -120,7 +120,7 @@ class Trainer:
         """
         weights = _weights(self._head)
         done: list[tuple[tf.GradientTape, tf.Tensor]] = []
-        for part in _parts(pixels, self._part):
+        for part in _parts(examples, self._part):
             with tf.control_dependencies([features for _, features in done[-1:]]):
                 part = tf.identity(part)
             with tf.GradientTape() as tape:
@@ -153,9 +153,9 @@ class Trainer:
             self._train_by_size[size] = self._compiled(self._train_steps, signature)
         return self._train_by_size[size](tf.constant(batches)).numpy()
 
-    def _evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return for each image the scores (3, batch), the class and its probability."""
-        probabilities = self.model(self._pixels(images), training=False)
+    def _evaluate_batch(self, examples: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return for each example the scores (3, batch), the class and its probability."""
+        probabilities = self.model(self._scaled(examples), training=False)
         loss, right, binary = self._scores(labels, probabilities)
         scores = tf.stack([tf.cast(loss, tf.float64), right, binary])
         return scores, tf.argmax(probabilities, -1), tf.reduce_max(probabilities, -1)
@@ -177,17 +177,17 @@ class Trainer:
             steps += len(chunk)
             yield steps, total
 
-    def evaluate(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Score (n, height, width, 1) images: sums (4,), classes (n,), probabilities (n,)."""
+    def evaluate(self, examples: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Score (n, …) examples, as in `Split`: sums (4,), classes (n,), probabilities (n,)."""
         size, parts = EVALUATION_BATCH[self.spec.device], []
-        for first in range(0, len(images), size):
-            # The last batch is filled up with its last image: one shape, compiled once.
-            rows = np.minimum(np.arange(first, first + size), len(images) - 1)
-            parts.append([part.numpy() for part in self._evaluate(images[rows], labels[rows])])
+        for first in range(0, len(examples), size):
+            # The last batch is filled up with its last example: one shape, compiled once.
+            rows = np.minimum(np.arange(first, first + size), len(examples) - 1)
+            parts.append([part.numpy() for part in self._evaluate(examples[rows], labels[rows])])
         scores, classes, tops = (
-            np.concatenate(kind, -1)[..., : len(images)] for kind in zip(*parts)
+            np.concatenate(kind, -1)[..., : len(examples)] for kind in zip(*parts)
         )
-        return np.append(scores.sum(1), len(images)), classes, tops
+        return np.append(scores.sum(1), len(examples)), classes, tops
 
     def _variables(self) -> list[keras.Variable]:
         # A layer's `variables`, unlike its `weights`, hold its seed generator's state.
@@ -225,7 +225,7 @@ class Trainer:
 
 
 def _divided(layers: Layers) -> tuple[Layers, Layers]:
-    """Return the layers that see each image alone and have no state, and those from there on."""
+    """Return the layers that see each example alone and have no state, and those from there on."""
     for index, layer in enumerate(layers):
         # A state is of noise, or of statistics over the batch.
         if isinstance(layer, keras.layers.Flatten) or layer.non_trainable_variables:
@@ -234,7 +234,7 @@ def _divided(layers: Layers) -> tuple[Layers, Layers]:
 
 
 def _part_size(head: Layers) -> int:
-    """Return the number of images in a part."""
+    """Return the number of examples in a part."""
     values = max((math.prod(layer.output.shape[1:]) for layer in head), default=1)
     return max(1, PART_BYTES // (4 * values))
 
@@ -257,7 +257,7 @@ def _weights(layers: Layers) -> list[keras.Variable]:
 
 @functools.lru_cache(maxsize=1)
 def _on_device(data: Split) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the training images and labels as tensors, the same ones for every run on them."""
+    """Return the training examples and labels as tensors, the same ones for every run on them."""
     return tf.constant(data.x_train), tf.constant(data.y_train)
 
 

@@ -16,6 +16,7 @@ from tests.data.files import (
     Server,
     content_hash,
     download,
+    synthetic_signals,
 )
 
 
@@ -31,10 +32,20 @@ def places(tmp_path, monkeypatch):
             sha256=content_hash(arrays),
             n_train=N_TRAIN,
             n_test=N_TEST,
-            image_shape=(SIDE, SIDE),
+            example_shape=(SIDE, SIDE),
             downloads=tuple(download(*item) for item in files.items()),
         )
         monkeypatch.setitem(catalogue.CATALOGUE, name, entry)
+    signals = dataclasses.replace(
+        catalogue.CATALOGUE["mnist1d"],
+        sha256=content_hash(synthetic_signals()),
+        n_train=20,
+        n_test=30,
+        n_standard=10,
+        example_shape=(6,),
+        bundled=synthetic_signals,
+    )
+    monkeypatch.setitem(catalogue.CATALOGUE, "mnist1d", signals)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("BENCHMARK_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")

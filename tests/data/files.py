@@ -30,6 +30,14 @@ def synthetic(seed):
     }
 
 
+def synthetic_signals():
+    draw, arrays = np.random.default_rng(0), {}
+    for part, n in (("train", 20), ("test", 30), ("standard", 10)):
+        arrays[f"x_{part}"] = draw.standard_normal((n, 6)).astype(np.float32)
+        arrays[f"y_{part}"] = (np.arange(n) % 10).astype(np.uint8)
+    return arrays
+
+
 MNIST, FASHION = synthetic(1), synthetic(2)
 
 
@@ -53,7 +61,7 @@ def gzipped_idx(arrays):
 def content_hash(arrays):
     """The hash that the catalogue holds: of name, type, shape and bytes of each array."""
     digest = hashlib.sha256()
-    for name in ARRAYS:
+    for name in arrays:
         digest.update(f"{name} {arrays[name].dtype.name} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()

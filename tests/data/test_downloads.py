@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import os
 import socket
 import struct
 import sys
@@ -107,7 +108,7 @@ def test_failed_download(places, server, case):
     assert "put mnist.npz in a folder and pass --data-dir FOLDER" in message
     assert list((places / "cache").iterdir()) == []
     located = locate("auto")
-    assert (located.name, located.origin) == ("digits", "scikit-learn")
+    assert (located.name, located.origin) == ("mnist1d", "generated")
     assert located.note.startswith("MNIST is not on this machine and could not be downloaded (")
     assert reason in located.note
     assert server.requests == ["mnist.npz"] * 2  # no retries
@@ -115,7 +116,7 @@ def test_failed_download(places, server, case):
 
 def test_no_server(places):
     assert "the connection failed" in refusal(locate, "mnist")
-    assert locate("auto").name == "digits"
+    assert locate("auto").name == "mnist1d"
 
 
 def test_bound_on_silence():
@@ -139,9 +140,9 @@ def test_server_that_falls_silent(places, server, impatient, sent):
         waited_out.append(not server.released.wait(60))
 
     server.files["mnist.npz"] = answer
-    assert locate("auto").name == "digits"
+    assert locate("auto").name == "mnist1d"
     assert waited_out == [], "given up while the server was silent"
-    assert list((places / "cache").iterdir()) == []
+    assert os.listdir(places / "cache") == ["mnist1d.npz"]
 
 
 def test_name_lookup_that_hangs(places, impatient, monkeypatch):
@@ -157,7 +158,7 @@ def test_name_lookup_that_hangs(places, impatient, monkeypatch):
     assert waited_out == []
     released.set()
     assert "nothing heard for 0.6 seconds" in located.note
-    assert list((places / "cache").iterdir()) == []
+    assert os.listdir(places / "cache") == ["mnist1d.npz"]
 
 
 def test_server_that_is_slow_but_alive(places, server, monkeypatch):
@@ -190,4 +191,4 @@ def test_cache_that_cannot_be_written(places, monkeypatch):
     (places / "file").write_bytes(b"")
     monkeypatch.setenv("BENCHMARK_CACHE_DIR", str(places / "file" / "cache"))
     assert "cannot be written" in refusal(locate, "mnist")
-    assert locate("auto").name == "digits"
+    assert locate("auto").name == "mnist1d"

@@ -183,7 +183,7 @@ def test_damaged_cache_is_told_where_nothing_else_is_found(places):
     assert f"passed over (data file {str(path)!r}" in refusal(locate, "mnist")
     note = locate("auto").note
     assert f"passed over (data file {str(path)!r}" in note
-    assert "using digits" in note
+    assert "using mnist1d" in note
 
 
 @pytest.fixture

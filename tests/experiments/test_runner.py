@@ -1,5 +1,6 @@
 """What every experiment must keep to, and the command that runs them."""
 
+import dataclasses
 import html
 import json
 import os
@@ -109,6 +110,17 @@ def test_described(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_works_for_activations_with_weights(name, tmp_path):
     check_words_and_pictures(name, measured(tmp_path, name, ["prelu", "maxout"]))
+
+
+@pytest.mark.slow
+# One trains the comparison's network, the other its own.
+@pytest.mark.parametrize("name", ["losses", "saturation"])
+def test_works_on_signals(name):
+    x = np.random.default_rng(0).standard_normal((60, 40, 1)).astype(np.float32)
+    y = (np.arange(60) % 10).astype(np.uint8)
+    data = loading.Split(x, y, x, y, x, y, 1.0, 10)
+    setting = dataclasses.replace(small_setting(name, ["relu"]), dataset="mnist1d", data=data)
+    check_words_and_pictures(name, catalogue.resolve(name).measure(setting))
 
 
 @pytest.mark.slow

@@ -72,6 +72,15 @@ def test_images_without_pixels_are_left_out():
     png(figure)
 
 
+def test_signals_are_drawn_as_lines():
+    table = misclassified_frame().assign(height=1, width=4, scale=1.0, pixels="0.5 -1.25 0.0 2.0")
+    figure = misclassified_figure(table, LINE_STYLES)
+    axes = figure.subfigs[0].axes[0]
+    assert not axes.images
+    assert axes.lines[0].get_ydata().tolist() == [0.5, -1.25, 0.0, 2.0]
+    png(figure)
+
+
 def test_a_wrong_number_of_pixels_is_refused():
     with pytest.raises(ValueError, match="image 0 has 64 pixels instead of 9 × 8"):
         misclassified_figure(misclassified_frame().assign(height=9), LINE_STYLES)

@@ -307,7 +307,7 @@ def test_tables_to_the_byte(tmp_path):
         f"digits,cnn,elu,{adam},1,{first},0.25,{unfinished.run}",
         f"digits,cnn,{own},{adam},1,inf,0.3333333333333333,nan,0.5,0.25,{own_run}",
     ]
-    settings = ",,,128,2,,article,holdout,1,CPU,False,float32,comparison,2,0.5"
+    settings = ",,,,128,2,,article,holdout,1,CPU,False,float32,comparison,2,0.5"
     scores = f"{second},0.3333333333333333,2.0,0.5,0.7,0.5,0.75,0.375,1.5"
     lost_scores = "inf,0.3333333333333333,nan,0.5,,,0.25,0.25,1.5"
     assert (tmp_path / "runs.csv").read_text(encoding="utf-8").split("\n", 1)[1] == (
@@ -353,6 +353,14 @@ def test_binary_scores_beside_binary_cross_entropy(tmp_path):
     assert scores["val_binary_accuracy"] == 0.9
     assert scores["test_binary_accuracy"] == 0.8
     assert "binary_accuracy" not in schema.final_scores(SPEC, ROWS, TEST)
+
+
+def test_score_on_the_standard_test_set(folder, tmp_path):
+    outcome = dataclasses.replace(OUTCOME, test={**TEST, "standard_test_accuracy": 0.25})
+    folder.finish(SPEC, outcome, np.array([3, 2]), {})
+    store = Store(tmp_path)
+    store.write_tables({SPEC.run: SPEC})
+    assert store.tables()[1]["standard_test_accuracy"].tolist() == [0.25]
 
 
 def test_clear_forgets_the_run(folder):

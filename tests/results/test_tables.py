@@ -115,9 +115,25 @@ def test_pixels_are_kept_by_dataset(store):
     assert derived(store)["misclassified"]["pixels"].isna().all()
 
 
+def test_a_signal_is_an_image_of_height_1(store):
+    signals = np.linspace(-1, 1, 8 * 3, dtype=np.float32).round(4).reshape(8, 3, 1)
+    data = Dataset("digits", "made up", "", "d1", signals, LABELS, signals, LABELS, 1.0, 4)
+    tables.write(store, derived(store, data=data), store.tables()[1])
+    # As the file has it, where it is kept from.
+    row = derived(store)["misclassified"].set_index("index").loc[[0]].iloc[0]
+    assert (row["height"], row["width"], row["pixels"]) == (1, 3, "-1.0 -0.913 -0.8261")
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("pixels", "4 5 6"), ("pixels", "4 5 6 x"), ("height", "two"), ("scale", 0), ("width", 1.5)],
+    [
+        ("pixels", "4 5 6 nan"),
+        ("pixels", "4 5 6"),
+        ("pixels", "4 5 6 x"),
+        ("height", "two"),
+        ("scale", 0),
+        ("width", 1.5),
+    ],
 )
 def test_damaged_pixels_are_not_shown_again(store, column, value):
     images = np.arange(8 * 4, dtype=np.uint8).reshape(8, 2, 2, 1)

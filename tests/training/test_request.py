@@ -10,7 +10,8 @@ from benchmark.training.spec import CLIP_VALUE, RunSpec
 
 def test_defaults_are_the_articles_protocol():
     specs = expand(request(), "mnist", "abc", "CPU")
-    assert [s.activation for s in specs] == ["sigmoid", "relu", "elu", "leaky_relu", "selu", "gelu"]
+    six = ["sigmoid", "relu", "elu", "leaky_relu", "selu", "gelu"]
+    assert [s.activation for s in specs] == [*six, "linear"]
     first = specs[0]
     assert (first.optimizer, first.learning_rate, first.batch_size) == ("adam", 0.001, 128)
     assert (first.loss, first.validation, first.model) == (
@@ -25,6 +26,7 @@ def test_defaults_are_the_articles_protocol():
     ("preset", "dataset", "device", "seeds", "epochs"),
     [
         (None, "digits", "CPU", 3, 30),
+        (None, "mnist1d", "GPU", 3, 40),
         (None, "mnist", "CPU", 1, 3),
         (None, "mnist", "GPU", 5, 12),
         ("quick", "digits", "GPU", 1, 3),
