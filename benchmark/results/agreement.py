@@ -10,9 +10,9 @@ from typing import Any
 
 from benchmark.errors import RequestError
 from benchmark.formatting import counted, listing, number
+from benchmark.results import predictions
 from benchmark.results.folder import Store
 from benchmark.results.formats import read_file
-from benchmark.results.schema import RUN_FILES
 from benchmark.stats import summary
 from benchmark.training.spec import COMPARISON, TUNING
 
@@ -257,8 +257,19 @@ class _Difference:
 
 
 def _run_difference(run: str, first: Source, other: Source) -> _Difference | None:
-    files = (f"runs/{run}/{name}" for name in RUN_FILES)
-    return next(filter(None, (_file_difference(file, first, other) for file in files)), None)
+    return _file_difference(f"runs/{run}/history.csv", first, other) or table_difference(
+        *_predictions(run, first, other)
+    )
+
+
+def _predictions(run: str, first: Source, other: Source) -> list[bytes]:
+    """Return the tables of a run in two folders; with as many digits as both have."""
+    tables, names = [], set()
+    for source in (first, other):
+        checksums = source.finished[run]["checksums"]
+        tables.append(predictions.read(source.store.folder(run).path, checksums))
+        names.add(predictions.recorded_name(checksums))
+    return tables if len(names) == 1 else [predictions.rounded(table) for table in tables]
 
 
 def _file_difference(name: str, first: Source, other: Source) -> _Difference | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import RequestError, one_line
 from benchmark.formatting import some
+from benchmark.results import predictions
 from benchmark.results.formats import (
     csv_text,
     matches,
@@ -159,8 +160,9 @@ class Store:
             spec = state.spec or spec
             bodies.append(state.history)
             # All runs of the same data share a test set: it is read from the first complete one.
-            if state.status == "complete" and not test_sets.get(spec.data_sha256):
-                test_sets[spec.data_sha256] = folder.test_set()
+            whole = state.record if state.status == "complete" else None
+            if whole and not test_sets.get(spec.data_sha256):
+                test_sets[spec.data_sha256] = folder.test_set(whole)
             purpose = purposes.get(name) or COMPARISON
             rows.append({**_run_row(spec_columns(spec, name), state), "purpose": purpose})
             known = (state.record or {}).get("activation") or {}
@@ -298,8 +300,8 @@ class Store:
         for run in runs:
             folder = self.folder(run)
             with contextlib.suppress(OSError, ValueError):
-                if folder.done():
-                    text = io.BytesIO(read_file(folder.path / "predictions.csv"))
+                if record := folder.done():
+                    text = io.BytesIO(predictions.read(folder.path, record["checksums"]))
                     frame = pd.read_csv(text, dtype=_PREDICTIONS)
                     if (frame[["true", "predicted"]] < _MOST_CLASSES).all(axis=None):
                         frames.append(frame.assign(run=run))

@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from benchmark.results.formats import read_file
-from benchmark.results.schema import DONE, RUN_FILES
+from benchmark.results.predictions import recorded_name
+from benchmark.results.schema import DONE
 from benchmark.training.options import path_part
 from benchmark.training.spec import RunSpec
 
@@ -155,7 +156,8 @@ class _Run(_Model):
     def _agrees(self) -> "_Run":
         if self.status not in DONE:
             return self
-        if self.scores is None or not set(RUN_FILES) <= set(self.checksums):
+        files = {"history.csv", recorded_name(self.checksums)}
+        if self.scores is None or not files <= set(self.checksums):
             raise ValueError("a finished run has scores, and checksums of its files")
         if self.scores.epochs > self.spec.epochs:
             raise ValueError("there are more epochs than were asked for")

@@ -61,8 +61,6 @@ RUN_COLUMNS = (
 DONE = ("complete", "diverged")
 # Beside "failed": no record yet, and one that cannot be believed.
 UNFINISHED, DAMAGED = "unfinished", "damaged"
-# What a finished run leaves beside its record, which has their checksums.
-RUN_FILES = ("history.csv", "predictions.csv")
 # Scores that only the binary cross-entropy of the source's protocol calls for.
 _BINARY_LOSS = "binary_crossentropy"
 

@@ -45,7 +45,7 @@ def histories(output):
 
 
 def predictions(output):
-    paths = sorted(Path(output).glob("runs/*/predictions.csv"))
+    paths = sorted(Path(output).glob("runs/*/predictions.csv.gz"))
     return {path.parent.name: path.read_bytes() for path in paths}
 
 
@@ -80,7 +80,7 @@ def test_all_files_of_the_contract(finished):
     assert figures == {f"{kind}.{end}" for kind in kinds.split() for end in ("png", "svg")}
     for folder in (finished / "runs").iterdir():
         files = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-        assert files == {"history.csv", "run.json", "predictions.csv", "log.txt"}
+        assert files == {"history.csv", "run.json", "predictions.csv.gz", "log.txt"}
     record = json.loads(next(finished.glob("runs/*/run.json")).read_text())
     assert record["environment"]["versions"]["tensorflow"]
     assert record["data"]["origin"] == "scikit-learn"
@@ -115,7 +115,7 @@ def test_finished_runs_are_not_touched(finished):
 
 def test_damaged_run_is_done_again(finished):
     before = histories(finished), predictions(finished)
-    victim = next(finished.glob("runs/*relu*/predictions.csv"))
+    victim = next(finished.glob("runs/*relu*/predictions.csv.gz"))
     untouched = next(finished.glob("runs/*selu*/run.json"))
     stamp = untouched.stat().st_mtime_ns
     victim.write_text("index,true")
