@@ -202,6 +202,7 @@ def _train_missing(
         at_once = max(1, comparison.gpus or cluster.size())
     else:
         at_once = jobs or provenance.workers_that_fit(comparison.gpus, first.threads)
+        missing = [replace(run, at_once=min(at_once, len(missing))) for run in missing]
     engine.carry_out(
         missing,
         console,

@@ -50,16 +50,23 @@ def standing(summary: pd.DataFrame) -> Facts:
         }
         for name, row in rows[rows["n_completed"] == 0].iterrows()
     }
-    stuck = rows[rows["n_not_learned"] > 0]
     return {
         "ends": extremes,
         "single": rows["n_completed"].max() == 1,
-        "not_learned": {
-            name: (int(row["n_not_learned"]), int(row["n_completed"]))
-            for name, row in stuck.iterrows()
-        },
+        "not_learned": affected(summary, "n_not_learned"),
         "lost": lost,
     }
+
+
+def affected(summary: pd.DataFrame, count: str) -> dict[str, tuple[int, int]]:
+    """Return how many of its complete runs this column counts, and how many there are, by
+    activation, in one setting; those of which it counts none are left out."""
+    if count not in summary:
+        # A table of an earlier version.
+        return {}
+    rows = summary[summary[count] > 0]
+    counts = zip(rows["activation"], rows[count].astype(int), rows["n_completed"].astype(int))
+    return {name: (runs, of) for name, runs, of in counts}
 
 
 def claims(sections: Sequence[Section]) -> dict[str, int]:

@@ -127,6 +127,7 @@ def cost(results: Results) -> None:
         return
     _say("What it costs", fill("cost.md", levels=len(results.time_to_accuracy) > 0))
     for part in _headed(results, results.summary):
+        _say("", fill("under_load.md", loaded=facts.affected(part.rows, "n_under_load")))
         _figures(results, part, "cost")
         show_table(readable.cost(part.rows, results.same(results.time_to_accuracy, part)))
 

@@ -351,5 +351,8 @@ def _run_row(settings: dict[str, Any], state: RunState) -> dict[str, Any]:
     record = state.record or {}
     row |= {name: record.get(name) for name in ("error", "parameters", "peak_memory_mb")}
     row["data_origin"] = record.get("data", {}).get("origin")
+    load = record.get("load") or {}
+    averages = [load[at] for at in ("start", "end") if load.get(at) is not None]
+    row |= {"load": max(averages, default=None), "own_load": load.get("own")}
     scores = record.get("scores") or {}
     return row | {name: scores[name] for name in (*SCORES, *BINARY_SCORES) if name in scores}

@@ -112,6 +112,14 @@ class _Activation(_Model):
     index: _Place = 0
 
 
+class _Load(_Model):
+    """Load averages per core, and what of them was the command's own."""
+
+    start: _Seconds | None = None
+    end: _Seconds | None = None
+    own: _Seconds | None = None
+
+
 class _Scores(_Model):
     epochs: Annotated[int, Field(ge=1)]
     loss: float
@@ -147,6 +155,7 @@ class _Run(_Model):
     purpose: Literal["comparison", "tuned", "tuning"] = "comparison"
     peak_memory_mb: _Seconds | None = None
     finished: _Timestamp | None = None
+    load: _Load = _Load()
     error: str | None = None
     data: _Data = _Data()
     activation: _Activation | None = None

@@ -47,8 +47,8 @@ SETTINGS = (
     "deterministic",
     "precision",
 )
-# What a run is for, and what its test set is like.
-CIRCUMSTANCES = ("purpose", "test_images", "majority_share")
+# What a run is for, what its test set is like, and how busy its machine was.
+CIRCUMSTANCES = ("purpose", "test_images", "majority_share", "load", "own_load")
 RUN_COLUMNS = (
     *("run", "dataset", "model", "activation", "optimizer", "learning_rate", "loss_function"),
     *("seed", "status"),

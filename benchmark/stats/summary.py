@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.stats import intervals
+from benchmark.stats import cautions, intervals
 
 # The settings that define a comparison; `activation` and `seed` vary inside it.
 SETTINGS = [
@@ -183,7 +183,8 @@ def summarize(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.Dat
     """Return one row per setting and activation, sorted by them.
 
     Counts: `n_completed` complete runs, `n_diverged`, `n_failed`, `n_unfinished`, `n_not_learned`
-    (complete, see MARGIN; empty where that is not known). Of each of SUMMARY_METRICS over the
+    (complete, see MARGIN; empty where that is not known), `n_under_load` (complete, see
+    `cautions.under_load`; empty where no load is known). Of each of SUMMARY_METRICS over the
     complete runs: `_mean`, `_std`, `_ci_low`, `_ci_high`, `_median`, `_iqm` as
     `intervals.estimates` gives them. Where some runs have learned and others have not, no score has
     an interval of its mean. `test_sampling_error` is the standard error that the mean test
@@ -198,6 +199,10 @@ def summarize(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.Dat
     complete = final["status"] == "complete"
     known = groups.count(complete & final["majority_share"].isna()) == 0
     counts["n_not_learned"] = failures if known.all() else np.where(known, failures, np.nan)
+    loaded = cautions.under_load(final).where(complete)
+    counts["n_under_load"] = np.where(
+        groups.count(loaded.notna()) > 0, groups.count(loaded > 0), np.nan
+    )
     two_outcomes = (failures > 0) & (failures < counts["n_completed"])
     columns = {}
     for metric in SUMMARY_METRICS:
@@ -257,6 +262,8 @@ def _note(counts: dict[str, float]) -> str:
         few = f"{int(counts['n_not_learned'])} of {complete} runs did not learn"
         mixed = counts["n_not_learned"] < complete
         parts.append(f"{few}: two outcomes, no interval of a mean" if mixed else few)
+    if counts["n_under_load"] > 0:
+        parts.append(f"times of {int(counts['n_under_load'])} of {complete} runs taken under load")
     if complete == 1:
         parts.append("one complete run: no interval")
     return "; ".join(parts)

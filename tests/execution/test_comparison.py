@@ -65,6 +65,9 @@ def test_compare_gives_tidy_frames(finished):
     assert (runs["data_origin"] == "scikit-learn").all()
     assert (runs["data_sha256"].str.len() == 64).all()
     assert (runs["peak_memory_mb"] > 10).all()
+    assert (runs["load"] >= 0).all()
+    # One thread at a time.
+    assert runs["own_load"].tolist() == [round(1 / os.cpu_count(), 3)] * 2
     last = epochs[epochs["epoch"] == 2].set_index("run")["val_accuracy"]
     assert last.to_dict() == runs.set_index("run")["val_accuracy"].to_dict()
 

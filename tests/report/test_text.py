@@ -91,6 +91,16 @@ def in_short(table, comparisons=None, claims=(), title="CNN", copies=1):
     return text
 
 
+def test_times_under_load_are_marked():
+    table = summary(relu=(0.9, 3, {"n_under_load": 2}), elu=(0.9, 3, {"n_under_load": 0}))
+    text = fill("under_load.md", loaded=facts.affected(table, "n_under_load"))
+    assert text.startswith("Times taken under load, ")
+    assert text.endswith(": relu in 2 of 3 runs.")
+    # Tables of earlier versions do not say.
+    older = facts.affected(summary(relu=(0.9, 3)), "n_under_load")
+    assert fill("under_load.md", loaded=older) == ""
+
+
 class TestInShort:
     def test_best_worst_and_who_did_not_learn(self):
         interval = {"test_accuracy_ci_low": 0.9, "test_accuracy_ci_high": 0.94}
