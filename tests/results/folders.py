@@ -26,7 +26,7 @@ def spec_of(activation="relu", seed=0, **settings):
     return RunSpec("mnist", activation, seed, epochs=2, data_sha256="0" * 64, **settings)
 
 
-def finish(store, spec, loss=0.5):
+def finish(store, spec, loss=0.5, seconds=0.25):
     """Record a complete run of two epochs and return its folder."""
     rows = [
         {
@@ -35,7 +35,7 @@ def finish(store, spec, loss=0.5):
             "accuracy": 0.45 * epoch,
             "val_loss": loss / epoch,
             "val_accuracy": 0.4 * epoch,
-            "seconds": 0.25,
+            "seconds": seconds,
         }
         for epoch in (1, 2)
     ]
