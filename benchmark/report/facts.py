@@ -9,6 +9,7 @@ import pandas as pd
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
 from benchmark.experiments.sections import Section
 from benchmark.formatting import counted
+from benchmark.stats.cautions import too_short
 from benchmark.stats.comparisons import ALPHA, BETTER, NO_DIFFERENCE, TOO_FEW, WORSE
 from benchmark.stats.summary import SETTINGS
 from benchmark.stats.tests import smallest_p
@@ -54,6 +55,11 @@ def standing(summary: pd.DataFrame) -> Facts:
         "ends": extremes,
         "single": rows["n_completed"].max() == 1,
         "not_learned": affected(summary, "n_not_learned"),
+        "too_short": {
+            name: counts
+            for name, counts in affected(summary, "n_still_improving").items()
+            if too_short(*counts)
+        },
         "lost": lost,
     }
 
