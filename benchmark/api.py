@@ -113,8 +113,8 @@ def compare(
         **settings: `loss`, `model`, `optimizer`, `learning_rate`, `batch_size`, `initializer` (a
             value or a list each), `limit`, `preset`, `threads`, `deterministic`, `precision`,
             `keep_environment` (environment variables that change numbers stay as they are);
-            `tune_learning_rates`, a list from which each activation gets its own, chosen on
-            validation data by runs with `tune_seeds` (a count or a list; by default 3).
+            `tune_learning_rates`, a list from which each activation gets its own, or "auto",
+            chosen on validation data by runs with `tune_seeds` (a count or a list; by default 3).
 
     Returns:
         The epochs and the runs as DataFrames, and the answer. The column `purpose` of the runs

@@ -122,7 +122,8 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         "--tune-learning-rates",
         metavar="RATES",
         help="choose each activation's own among these, 3e-4,1e-3,3e-3 for instance, on validation"
-        " data; its final runs stand beside those with --learning-rate",
+        " data; its final runs stand beside those with --learning-rate. auto starts with these"
+        " three and goes on beyond while the best lies at an edge",
     )
     add(
         "--tune-seeds",

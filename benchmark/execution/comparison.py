@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.activations import packing, resolve
 from benchmark.data import loading
-from benchmark.execution import engine
+from benchmark.execution import engine, tuning
 from benchmark.execution.progress import say
 from benchmark.execution.task import Settings
 from benchmark.execution.training_run import TrainingRun
@@ -18,9 +18,9 @@ from benchmark.formatting import counted, listing, some
 from benchmark.models.networks import NETWORKS
 from benchmark.results import provenance
 from benchmark.results.folder import Store
-from benchmark.results.schema import DAMAGED, spec_columns
-from benchmark.stats import summary
+from benchmark.results.schema import DAMAGED
 from benchmark.training import environment
+from benchmark.training.rates import AUTO
 from benchmark.training.request import GRID, Request, expand, expand_tuned, expand_tuning
 from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec
 
@@ -67,6 +67,16 @@ class Comparison:
         """What TensorFlow must be set to."""
         spec = self.specs[0]
         return Settings(spec.threads, spec.device, spec.deterministic, spec.kept_environment)
+
+    @property
+    def recorded(self) -> dict[str, RunSpec]:
+        """The runs by name."""
+        return {spec.run: spec for spec in self.specs}
+
+    def with_runs(self, specs: list[RunSpec], purpose: str) -> "Comparison":
+        """Return the comparison with these runs too."""
+        purposes = {**self.purposes, **{spec.run: purpose for spec in specs}}
+        return replace(self, specs=[*self.specs, *specs], purposes=purposes)
 
 
 def prepare(
@@ -134,38 +144,54 @@ def train(
         hang_timeout=hang_timeout,
     )
     train_missing(comparison)
-    tuned = tuned_runs(comparison, store, console)
-    recorded = {spec.run: spec for spec in [*comparison.specs, *tuned]}
-    purposes = {**dict.fromkeys(recorded, TUNED), **comparison.purposes}
-    if tuned:
-        # A report of what is there lists them from now on, as unfinished.
-        store.write_tables(recorded, purposes)
-        say(console, "Learning rates are chosen: each activation's own next.")
-        train_missing(replace(comparison, specs=tuned, purposes=purposes))
-    return recorded, purposes
+    for next_round, purpose, words in _ROUNDS:
+        # Decided by whole rounds alone, so that jobs, workers and interruptions change nothing.
+        while specs := next_round(comparison, store, console):
+            comparison = comparison.with_runs(specs, purpose)
+            # A report of what is there lists them from now on, as unfinished.
+            store.write_tables(comparison.recorded, comparison.purposes)
+            say(console, words)
+            train_missing(replace(comparison, specs=specs))
+    return comparison.recorded, comparison.purposes
+
+
+def runs_beyond(comparison: Comparison, store: Store, console: "Console") -> list[RunSpec]:
+    """Return the next runs that choose learning rates, where the grid extends itself: of each
+    activation whose best rate lies at an edge of those tried, at the rate beyond."""
+    request, data = comparison.request, comparison.data
+    if request.tune_learning_rates != AUTO:
+        return []
+    rates = tuning.next_rates(store.runs(comparison.recorded, comparison.purposes))
+    choosing, rate = replace(request, seeds=request.tune_seeds), tuning.by_run(rates)
+    return expand_tuned(choosing, data.name, data.sha256, comparison.device, rate)
 
 
 def tuned_runs(comparison: Comparison, store: Store, console: "Console") -> list[RunSpec]:
     """Return the final runs at each activation's own learning rate, by what is recorded, without
     those at the shared one, which are there already."""
-    request = comparison.request
-    if not request.tune_learning_rates:
+    request, data = comparison.request, comparison.data
+    if not request.tune_learning_rates or TUNED in comparison.purposes.values():
         return []
-    runs = store.runs({spec.run: spec for spec in comparison.specs}, comparison.purposes)
-    chosen = summary.chosen_rates(runs)
-    without = [name for name in request.activations if name not in set(chosen["activation"])]
+    rates = tuning.chosen_rates(store.runs(comparison.recorded, comparison.purposes))
+    chosen = {activation for *_, activation in rates}
+    without = [name for name in request.activations if name not in chosen]
     if without:
         say(console, f"No learning rate chosen, since no run ended well: {listing(without)}.")
-    keys = ["model", "optimizer", "loss_function", "batch_size", "initializer", "activation"]
-    rates = dict(zip(chosen[keys].itertuples(index=False, name=None), chosen["learning_rate"]))
-
-    def rate(spec: RunSpec) -> float | None:
-        columns = spec_columns(spec, spec.run)
-        return rates.get(tuple(columns[key] for key in keys))
-
-    data = comparison.data
+    rate = tuning.by_run(rates)
     specs = expand_tuned(request, data.name, data.sha256, comparison.device, rate)
     return [spec for spec in specs if spec.run not in comparison.purposes]
+
+
+# What follows the runs that are known from the start: what gives the next round's runs, from those
+# that are recorded, and none once all is decided; what they are for; what is said before them.
+_ROUNDS = (
+    (
+        runs_beyond,
+        TUNING,
+        "Best learning rates lie at the edge of those tried: the next ones beyond.",
+    ),
+    (tuned_runs, TUNED, "Learning rates are chosen: each activation's own next."),
+)
 
 
 def _train_missing(
@@ -202,6 +228,7 @@ def _train_missing(
         at_once = max(1, comparison.gpus or cluster.size())
     else:
         at_once = jobs or provenance.workers_that_fit(comparison.gpus, first.threads)
+        missing = [replace(run, at_once=min(at_once, len(missing))) for run in missing]
     engine.carry_out(
         missing,
         console,

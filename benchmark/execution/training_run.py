@@ -21,7 +21,7 @@ from benchmark.execution.task import (
     split_of,
 )
 from benchmark.results.folder import Store
-from benchmark.results.provenance import describe, peak_memory_mb, reset_peak_memory
+from benchmark.results.provenance import describe, load_average, peak_memory_mb, reset_peak_memory
 from benchmark.results.run import RunFolder
 from benchmark.training.spec import RunSpec
 
@@ -34,7 +34,8 @@ class TrainingRun:
     """One run of the comparison.
 
     `facts` go into its record: environment, data, activation, purpose. `fresh` does it again
-    where it is done. `seconds` is a guess of how long it takes.
+    where it is done. `seconds` is a guess of how long it takes. `at_once` is how many runs train
+    side by side on its machine, itself included; None where that is not known.
     """
 
     spec: RunSpec
@@ -46,6 +47,7 @@ class TrainingRun:
     seconds: float = 1.0
     label: str = ""
     alone: bool = False
+    at_once: int | None = None
 
     @property
     def name(self) -> str:
@@ -67,6 +69,13 @@ class TrainingRun:
     def folder(self) -> RunFolder:
         """The run's files."""
         return Store(self.output).folder(self.spec.run)
+
+    @property
+    def own_load(self) -> float | None:
+        """Threads per core of the runs side by side: the load that they make at most."""
+        if self.at_once is None:
+            return None
+        return round(self.at_once * self.spec.threads / (os.cpu_count() or 1), 3)
 
     def is_done(self) -> bool:
         """Return whether its files are whole and it is not to be done again."""
@@ -106,13 +115,14 @@ class TrainingRun:
         located = replace(self.located, path=data_path) if self.located.path else self.located
         # Not the machine that asked: the one that trains.
         facts = {**self.facts, "environment": describe()}
-        return replace(self, located=located, output=folder, facts=facts, fresh=False)
+        return replace(self, located=located, output=folder, facts=facts, fresh=False, at_once=None)
 
     def _execute(self, log: TextIO, report: Report, facts: dict[str, Any]) -> Record:
         spec = self.spec
         _write(log, f"run {spec.run}, process {os.getpid()}")
         try:
             reset_peak_memory()
+            load = {"start": load_average(), "own": self.own_load}
             configure_for(self.settings)
             if self.user_activations:
                 packing.unpack(self.user_activations)
@@ -122,6 +132,7 @@ class TrainingRun:
             outcome = self._train(data, log, report)
             _write(log, outcome.status)
             facts["peak_memory_mb"] = peak_memory_mb()
+            facts["load"] = {**load, "end": load_average()}
             facts["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             return self.folder.finish(spec, outcome, data.y_test, facts)
         except Exception:

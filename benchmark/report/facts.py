@@ -10,6 +10,7 @@ from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
 from benchmark.experiments.sections import Section
 from benchmark.formatting import counted, duration, listing
 from benchmark.stats.answer import Answer, RuledOut
+from benchmark.stats.cautions import too_short
 from benchmark.stats.comparisons import ONLY_THESE
 from benchmark.stats.summary import SETTINGS
 from benchmark.stats.verdicts import BETTER, VERDICTS, WORSE
@@ -50,16 +51,28 @@ def standing(summary: pd.DataFrame) -> Facts:
         }
         for name, row in rows[rows["n_completed"] == 0].iterrows()
     }
-    stuck = rows[rows["n_not_learned"] > 0]
     return {
         "ends": extremes,
         "single": rows["n_completed"].max() == 1,
-        "not_learned": {
-            name: (int(row["n_not_learned"]), int(row["n_completed"]))
-            for name, row in stuck.iterrows()
+        "not_learned": affected(summary, "n_not_learned"),
+        "too_short": {
+            name: counts
+            for name, counts in affected(summary, "n_still_improving").items()
+            if too_short(*counts)
         },
         "lost": lost,
     }
+
+
+def affected(summary: pd.DataFrame, count: str) -> dict[str, tuple[int, int]]:
+    """Return how many of its complete runs this column counts, and how many there are, by
+    activation, in one setting; those of which it counts none are left out."""
+    if count not in summary:
+        # A table of an earlier version.
+        return {}
+    rows = summary[summary[count] > 0]
+    counts = zip(rows["activation"], rows[count].astype(int), rows["n_completed"].astype(int))
+    return {name: (runs, of) for name, runs, of in counts}
 
 
 def claims(sections: Sequence[Section]) -> dict[str, int]:

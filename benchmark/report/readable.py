@@ -147,12 +147,12 @@ def cost(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """Return the costs of a setting's activations as texts, the fastest epoch first."""
     reached = {(row["activation"], row["target"]): row for row in times.to_dict("records")}
     targets = sorted({target for _, target in reached})
-    ordered = summary.sort_values(["seconds_per_epoch_mean", "activation"]).to_dict("records")
+    ordered = summary.sort_values(["seconds_per_epoch_median", "activation"]).to_dict("records")
     return pd.DataFrame(
         {
             "activation": row["activation"],
-            "an epoch": mean_and_deviation(row, "seconds_per_epoch", "s"),
-            "a run": mean_and_deviation(row, "seconds", "s"),
+            "an epoch": _or_dash(row["seconds_per_epoch_median"], _seconds),
+            "a run": _or_dash(row["seconds_median"], _seconds),
             "peak memory": mean_and_deviation(row, "peak_memory_mb", "MB"),
             **{
                 f"to {100 * target:g} %": _reached(reached.get((row["activation"], target)))
@@ -161,6 +161,10 @@ def cost(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
         }
         for row in ordered
     )
+
+
+def _seconds(median: float) -> str:
+    return f"{median:.1f} s" if median >= 10 else f"{median:.3f} s"
 
 
 def _reached(row: Mapping[Any, Any] | None) -> str:

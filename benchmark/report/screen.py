@@ -72,10 +72,10 @@ def _comparison_table(summary: pd.DataFrame, comparisons: pd.DataFrame) -> Table
         table.add_row(
             Text(str(row["activation"])),
             *(Text(plain(row[name])) for name in varied),
-            _joined(_spread(row, "val_accuracy", 100, 1)),
-            _joined(_spread(row, "test_accuracy", 100, 1)),
+            _joined(_spread(row, "val_accuracy")),
+            _joined(_spread(row, "test_accuracy")),
             *(verdicts.get(_setting(row), "–") for _ in baselines),
-            _joined(_spread(row, "seconds_per_epoch", 1, 2)),
+            _two_decimals(row["seconds_per_epoch_median"]),
             _run_counts(row),
         )
     return table
@@ -85,13 +85,16 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _spread(row: dict[str, Any], metric: str, factor: int, decimals: int) -> str:
-    """Return mean ± standard deviation, "91.4 ± 0.6"; "–" where there is no mean."""
-    mean, deviation = factor * row[f"{metric}_mean"], factor * row[f"{metric}_std"]
+def _spread(row: dict[str, Any], metric: str) -> str:
+    """Return mean ± standard deviation in %, "91.4 ± 0.6"; "–" where there is no mean."""
+    mean, deviation = 100 * row[f"{metric}_mean"], 100 * row[f"{metric}_std"]
     if pd.isna(mean):
         return "–"
-    spread = "" if pd.isna(deviation) else f" ± {deviation:.{decimals}f}"
-    return f"{mean:.{decimals}f}{spread}"
+    return f"{mean:.1f}" if pd.isna(deviation) else f"{mean:.1f} ± {deviation:.1f}"
+
+
+def _two_decimals(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"
 
 
 def _joined(text: str) -> str:

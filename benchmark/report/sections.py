@@ -124,10 +124,11 @@ def mistakes(results: Results) -> None:
 
 def cost(results: Results) -> None:
     """Show time, memory, and the epochs to given levels of accuracy."""
-    if not results.summary.get("seconds_per_epoch_mean", pd.Series(dtype=float)).notna().any():
+    if not results.summary.get("seconds_per_epoch_median", pd.Series(dtype=float)).notna().any():
         return
     _say("What it costs", fill("cost.md", levels=len(results.time_to_accuracy) > 0))
     for part in _headed(results, results.summary):
+        _say("", fill("under_load.md", loaded=facts.affected(part.rows, "n_under_load")))
         _figures(results, part, "cost")
         show_table(readable.cost(part.rows, results.same(results.time_to_accuracy, part)))
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from benchmark.errors import RequestError
 from benchmark.formatting import counted, listing, number
+from benchmark.results import predictions
 from benchmark.results.folder import Store
 from benchmark.results.formats import read_file
-from benchmark.results.schema import RUN_FILES
 from benchmark.stats import summary
-from benchmark.training.spec import COMPARISON, TUNING
+from benchmark.training.rates import may_be_auto
+from benchmark.training.spec import COMPARISON, TUNING, RunSpec
 
 _DEFINITION = ("formula", "parameters", "initializer", "dropout", "sha256")
 # The fields of a run's spec that the tables call otherwise.
@@ -160,8 +161,8 @@ def check_tuning(sources: Sequence[Source]) -> None:
     """Refuse choices of learning rates that were not made by the same runs.
 
     Raises:
-        RequestError: two activations of one setting, each from a folder of its own, had other
-            learning rates or seeds to choose from; the pooled choice would not be fair.
+        RequestError: two activations of one setting had other learning rates or seeds to choose
+            from, and not because the grid extended itself; the pooled choice would not be fair.
     """
     grids: dict[tuple, tuple[set[tuple], str, Source]] = {}
     for source in sources:
@@ -175,12 +176,29 @@ def check_tuning(sources: Sequence[Source]) -> None:
                 tried.setdefault((name, tuple(sorted(spec.items(), key=str))), set()).add(grid)
         for (name, setting), candidates in tried.items():
             known, other, first = grids.setdefault(setting, (candidates, name, source))
-            if known != candidates:
+            if known == candidates:
+                continue
+            seeds, others = ({seed for _, seed in each} for each in (candidates, known))
+            if seeds != others or not (_may_be_auto(source) and _may_be_auto(first)):
                 raise RequestError(
                     f"{source.name} chose the learning rate of {name} by other rates or seeds than"
                     f" {first.name} that of {other}: choose anew with the same"
                     " --tune-learning-rates and --tune-seeds"
                 )
+
+
+def _may_be_auto(source: Source) -> bool:
+    """Return whether every learning rate of a source may have been chosen from a grid that
+    extended itself: what is tried then differs, but the rule is the same for all."""
+    listed = source.listed()
+    specs = {run: RunSpec(**record["spec"]) for run, record in listed.items()}
+    table = summary.tuning(source.store.runs(specs, source.purposes))
+    setting = [name for name in summary.SETTINGS if name in table and name != "learning_rate"]
+    return all(
+        may_be_auto(set(tried["learning_rate"]), rate)
+        for _, tried in table.groupby([*setting, "activation"], dropna=False)
+        for rate in tried.loc[tried["chosen"], "learning_rate"]
+    )
 
 
 def check_runs(sources: Sequence[Source]) -> list[str]:
@@ -257,8 +275,19 @@ class _Difference:
 
 
 def _run_difference(run: str, first: Source, other: Source) -> _Difference | None:
-    files = (f"runs/{run}/{name}" for name in RUN_FILES)
-    return next(filter(None, (_file_difference(file, first, other) for file in files)), None)
+    return _file_difference(f"runs/{run}/history.csv", first, other) or table_difference(
+        *_predictions(run, first, other)
+    )
+
+
+def _predictions(run: str, first: Source, other: Source) -> list[bytes]:
+    """Return the tables of a run in two folders; with as many digits as both have."""
+    tables, names = [], set()
+    for source in (first, other):
+        checksums = source.finished[run]["checksums"]
+        tables.append(predictions.read(source.store.folder(run).path, checksums))
+        names.add(predictions.recorded_name(checksums))
+    return tables if len(names) == 1 else [predictions.rounded(table) for table in tables]
 
 
 def _file_difference(name: str, first: Source, other: Source) -> _Difference | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import RequestError, one_line
 from benchmark.formatting import some
+from benchmark.results import predictions
 from benchmark.results.formats import (
     csv_text,
     matches,
@@ -161,8 +162,9 @@ class Store:
             spec = state.spec or spec
             bodies.append(state.history)
             # All runs of the same data share a test set: it is read from the first complete one.
-            if state.status == "complete" and not test_sets.get(spec.data_sha256):
-                test_sets[spec.data_sha256] = folder.test_set()
+            whole = state.record if state.status == "complete" else None
+            if whole and not test_sets.get(spec.data_sha256):
+                test_sets[spec.data_sha256] = folder.test_set(whole)
             purpose = purposes.get(name) or COMPARISON
             rows.append({**_run_row(spec_columns(spec, name), state), "purpose": purpose})
             known = (state.record or {}).get("activation") or {}
@@ -300,8 +302,8 @@ class Store:
         for run in runs:
             folder = self.folder(run)
             with contextlib.suppress(OSError, ValueError):
-                if folder.done():
-                    text = io.BytesIO(read_file(folder.path / "predictions.csv"))
+                if record := folder.done():
+                    text = io.BytesIO(predictions.read(folder.path, record["checksums"]))
                     frame = pd.read_csv(text, dtype=_PREDICTIONS)
                     if (frame[["true", "predicted"]] < _MOST_CLASSES).all(axis=None):
                         frames.append(frame.assign(run=run))
@@ -362,6 +364,9 @@ def _run_row(settings: dict[str, Any], state: RunState) -> dict[str, Any]:
     record = state.record or {}
     row |= {name: record.get(name) for name in ("error", "parameters", "peak_memory_mb")}
     row["data_origin"] = record.get("data", {}).get("origin")
+    load = record.get("load") or {}
+    averages = [load[at] for at in ("start", "end") if load.get(at) is not None]
+    row |= {"load": max(averages, default=None), "own_load": load.get("own")}
     scores = record.get("scores") or {}
     names = (*SCORES, *BINARY_SCORES, STANDARD_SCORE)
     return row | {name: scores[name] for name in names if name in scores}

@@ -101,6 +101,17 @@ def cores() -> int:
     return CPU_COUNT
 
 
+def load_average() -> float | None:
+    """Return the machine's load average over the last minute, per core; None on Windows.
+
+    In a container too it is of the whole machine, and so are the cores it is divided by.
+    """
+    try:
+        return round(os.getloadavg()[0] / (os.cpu_count() or 1), 3)
+    except (AttributeError, OSError):
+        return None
+
+
 def memory_bytes() -> int:
     """Return the bytes of memory this process may use, container limits heeded."""
     from distributed.system import MEMORY_LIMIT

@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from benchmark.results.formats import read_file
-from benchmark.results.schema import DONE, RUN_FILES
+from benchmark.results.predictions import recorded_name
+from benchmark.results.schema import DONE
 from benchmark.training.options import path_part
 from benchmark.training.spec import RunSpec
 
@@ -111,6 +112,14 @@ class _Activation(_Model):
     index: _Place = 0
 
 
+class _Load(_Model):
+    """Load averages per core, and what of them was the command's own."""
+
+    start: _Seconds | None = None
+    end: _Seconds | None = None
+    own: _Seconds | None = None
+
+
 class _Scores(_Model):
     epochs: Annotated[int, Field(ge=1)]
     loss: float
@@ -147,6 +156,7 @@ class _Run(_Model):
     purpose: Literal["comparison", "tuned", "tuning"] = "comparison"
     peak_memory_mb: _Seconds | None = None
     finished: _Timestamp | None = None
+    load: _Load = _Load()
     error: str | None = None
     data: _Data = _Data()
     activation: _Activation | None = None
@@ -156,7 +166,8 @@ class _Run(_Model):
     def _agrees(self) -> "_Run":
         if self.status not in DONE:
             return self
-        if self.scores is None or not set(RUN_FILES) <= set(self.checksums):
+        files = {"history.csv", recorded_name(self.checksums)}
+        if self.scores is None or not files <= set(self.checksums):
             raise ValueError("a finished run has scores, and checksums of its files")
         if self.scores.epochs > self.spec.epochs:
             raise ValueError("there are more epochs than were asked for")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.results import predictions
 from benchmark.results.formats import (
     csv_text,
     not_a_file,
@@ -24,7 +25,7 @@ from benchmark.results.formats import (
     write_record,
 )
 from benchmark.results.run_state import RunState, read_run_record, state_of
-from benchmark.results.schema import DONE, HISTORY_COLUMNS, RUN_FILES, final_scores, spec_columns
+from benchmark.results.schema import DONE, HISTORY_COLUMNS, final_scores, spec_columns
 from benchmark.training.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ _DIGEST_BYTES = 32
 # Of each epoch in a checkpoint.
 _METRICS = ("loss", "accuracy", "binary_accuracy")
 _NUMBERS = (*_METRICS, *(f"val_{name}" for name in _METRICS), "seconds")
-_TRANSFERRED = ("run.json", *RUN_FILES, "log.txt")
+_PREDICTION_FILES = (predictions.NAME, predictions.OLDER_NAME)
+_TRANSFERRED = ("run.json", "history.csv", *_PREDICTION_FILES, "log.txt")
 
 
 class RunFolder:
@@ -137,10 +139,11 @@ class RunFolder:
         are (environment, data, activation, peak memory).
         """
         self.write_history(spec, outcome.rows)
-        columns = ("index", "true", "predicted", "probability")
-        predictions = zip(labels.tolist(), outcome.predicted.tolist(), outcome.probability)
-        rows = (dict(zip(columns, (i, *row))) for i, row in enumerate(predictions))
-        write_atomic(self.path / "predictions.csv", csv_text(columns, rows))
+        table = predictions.packed(labels, outcome.predicted, outcome.probability)
+        write_atomic(self.path / predictions.NAME, table)
+        # Of an earlier version.
+        remove(self.path / predictions.OLDER_NAME)
+        files = ("history.csv", predictions.NAME)
         record = {
             "run": spec.run,
             "status": outcome.status,
@@ -148,7 +151,7 @@ class RunFolder:
             "scores": final_scores(spec, outcome.rows, outcome.test),
             "parameters": outcome.parameters,
             **facts,
-            "checksums": {name: sha256((self.path / name).read_bytes()) for name in RUN_FILES},
+            "checksums": {name: sha256((self.path / name).read_bytes()) for name in files},
         }
         self._write_record(record)
         remove(self._checkpoint)
@@ -172,11 +175,12 @@ class RunFolder:
     def _write_record(self, record: dict[str, Any]) -> None:
         write_record(self.path / "run.json", record)
 
-    def test_set(self) -> dict[str, Any]:
-        """Return the size of the test set and the share of its most frequent class."""
+    def test_set(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the size of the test set and the share of its most frequent class; `record` is
+        that of the run, whose files are whole."""
         try:
-            with (self.path / "predictions.csv").open(encoding="utf-8", newline="") as file:
-                counts = Counter(row["true"] for row in csv.DictReader(file))
+            table = predictions.read(self.path, record["checksums"]).decode()
+            counts = Counter(row["true"] for row in csv.DictReader(table.splitlines()))
         except (OSError, KeyError, ValueError, csv.Error):
             return {}
         images = counts.total()
@@ -203,13 +207,15 @@ class RunFolder:
             for name in reversed(_TRANSFERRED):
                 if name in files:
                     write_atomic(self.path / name, files[name])
-            if "predictions.csv" in files:
-                # Of an attempt here.
-                remove(self._checkpoint)
+            if not files.keys().isdisjoint(_PREDICTION_FILES):
+                # Of an attempt here, or of an earlier version.
+                for name in ("checkpoint", *_PREDICTION_FILES):
+                    if name not in files:
+                        remove(self.path / name)
 
     def clear(self) -> None:
         """Forget the run, the record first."""
-        for name in ("run.json", "checkpoint", *RUN_FILES, "log.txt"):
+        for name in (*_TRANSFERRED, "checkpoint"):
             remove(self.path / name)
 
 

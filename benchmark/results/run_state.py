@@ -14,18 +14,12 @@ from typing import Any
 
 from benchmark.errors import one_line
 from benchmark.results.formats import csv_text, matches, read_file, read_record
-from benchmark.results.schema import (
-    DAMAGED,
-    DONE,
-    HISTORY_COLUMNS,
-    RUN_FILES,
-    UNFINISHED,
-    spec_columns,
-)
+from benchmark.results.predictions import COLUMNS, recorded_name, unpacked
+from benchmark.results.schema import DAMAGED, DONE, HISTORY_COLUMNS, UNFINISHED, spec_columns
 from benchmark.training.spec import RunSpec
 
 _HISTORY_HEADER = ",".join(HISTORY_COLUMNS).encode()
-_PREDICTIONS_HEADER = b"index,true,predicted,probability\n"
+_PREDICTION_HEADER = ",".join(COLUMNS).encode() + b"\n"
 _OF_NUMBERS = b"0123456789.,-+e\n"
 # Possessive: many times as fast, and nothing here needs a second try.
 _NUMBER = rb"(?:-?\d++(?:\.\d++)?+(?:e[+-]?\d++)?+|nan|-?inf)"
@@ -106,22 +100,28 @@ def _state_of(folder: Path, spec: RunSpec | None) -> RunState:
     record, spec = read_run_record(folder)
     if record["status"] not in DONE:
         return RunState(record["status"], record, spec, _history_so_far(folder, spec))
-    history, predictions = (_intact(folder / name, record) for name in RUN_FILES)
+    history = _with_plain_ends(_intact(folder / "history.csv", record))
     state = RunState(record["status"], record, spec, _epochs(history, spec, folder.name))
     if state.epochs != record["scores"]["epochs"]:
         raise ValueError("history.csv has other epochs than run.json")
-    header, body = predictions[: len(_PREDICTIONS_HEADER)], predictions[len(_PREDICTIONS_HEADER) :]
-    if header != _PREDICTIONS_HEADER or body.translate(None, _OF_NUMBERS):
-        raise ValueError("predictions.csv is not a table of predictions")
+    name = recorded_name(record["checksums"])
+    predictions = _with_plain_ends(unpacked(name, _intact(folder / name, record)))
+    header, body = predictions[: len(_PREDICTION_HEADER)], predictions[len(_PREDICTION_HEADER) :]
+    if header != _PREDICTION_HEADER or body.translate(None, _OF_NUMBERS):
+        raise ValueError(f"{name} is not a table of predictions")
     return state
 
 
 def _intact(path: Path, record: dict[str, Any]) -> bytes:
-    """Return the content of a finished run's file, with the line ends that it was written with."""
+    """Return the content of a finished run's file.
+
+    Raises:
+        ValueError: it does not match its checksum.
+    """
     data = read_file(path)
     if not matches(data, record["checksums"][path.name]):
         raise ValueError(f"{path.name} is not as the run left it")
-    return _with_plain_ends(data)
+    return data
 
 
 def _with_plain_ends(data: bytes) -> bytes:

@@ -49,8 +49,8 @@ SETTINGS = (
     "deterministic",
     "precision",
 )
-# What a run is for, and what its test set is like.
-CIRCUMSTANCES = ("purpose", "test_images", "majority_share")
+# What a run is for, what its test set is like, and how busy its machine was.
+CIRCUMSTANCES = ("purpose", "test_images", "majority_share", "load", "own_load")
 RUN_COLUMNS = (
     *("run", "dataset", "model", "activation", "optimizer", "learning_rate", "loss_function"),
     *("seed", "status"),
@@ -64,8 +64,6 @@ RUN_COLUMNS = (
 DONE = ("complete", "diverged")
 # Beside "failed": no record yet, and one that cannot be believed.
 UNFINISHED, DAMAGED = "unfinished", "damaged"
-# What a finished run leaves beside its record, which has their checksums.
-RUN_FILES = ("history.csv", "predictions.csv")
 # Scores that only the binary cross-entropy of the source's protocol calls for.
 _BINARY_LOSS = "binary_crossentropy"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from benchmark.stats import intervals
+from benchmark.stats import cautions, intervals
 
 # The settings that define a comparison; `activation` and `seed` vary inside it.
 SETTINGS = [
@@ -195,13 +195,14 @@ def summarize(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.Dat
     """Return one row per setting and activation, sorted by them.
 
     Counts: `n_completed` complete runs, `n_diverged`, `n_failed`, `n_unfinished`, `n_not_learned`
-    (complete, see MARGIN; empty where that is not known). Of each of SUMMARY_METRICS over the
-    complete runs: `_mean`, `_std`, `_ci_low`, `_ci_high`, `_median`, `_iqm` as
-    `intervals.estimates` gives them. Where some runs have learned and others have not, no score has
-    an interval of its mean. `test_sampling_error` is the standard error that the mean test
-    accuracy has from the choice of the test images; `note` describes irregularities in words.
+    (complete, see MARGIN), `n_under_load` and `n_still_improving` (complete, see `cautions`); the
+    last three are empty where that is not known. Of each of SUMMARY_METRICS over the complete runs:
+    `_mean`, `_std`, `_ci_low`, `_ci_high`, `_median`, `_iqm` as `intervals.estimates` gives them.
+    Where some runs have learned and others have not, no score has an interval of its mean.
+    `test_sampling_error` is the standard error that the mean test accuracy has from the choice of
+    the test images; `note` describes irregularities in words.
 
-    `history` gives the scores of CURVE_SCORES, which are empty without it.
+    `history` gives the scores of CURVE_SCORES and `n_still_improving`, empty without it.
     """
     final = _with_curve_scores(final_runs(runs), history)
     groups = _Groups.of(final, ["dataset", "model", "activation", *SETTINGS[2:]])
@@ -210,6 +211,12 @@ def summarize(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.Dat
     complete = final["status"] == "complete"
     known = groups.count(complete & final["majority_share"].isna()) == 0
     counts["n_not_learned"] = failures if known.all() else np.where(known, failures, np.nan)
+    marks = {
+        "under_load": cautions.under_load(final),
+        "still_improving": _improving(final, history),
+    }
+    for name, marked in marks.items():
+        counts[f"n_{name}"] = _counted(groups, marked.where(complete))
     two_outcomes = (failures > 0) & (failures < counts["n_completed"])
     columns = {}
     for metric in SUMMARY_METRICS:
@@ -242,6 +249,19 @@ def _counts(frame: pd.DataFrame, groups: _Groups) -> dict[str, np.ndarray]:
     return {name: groups.count(frame["status"].isin(words)) for name, words in _STATUSES.items()}
 
 
+def _counted(groups: _Groups, marks: pd.Series) -> np.ndarray:
+    """Return how many rows of each group have the mark 1, NaN where none has a mark."""
+    known, marked = groups.count(marks.notna()) > 0, groups.count(marks > 0)
+    return marked if known.all() else np.where(known, marked, np.nan)
+
+
+def _improving(final: pd.DataFrame, history: pd.DataFrame | None) -> pd.Series:
+    """Return 1 for each run that was still improving at the end, NaN where that is not known."""
+    if history is None:
+        return pd.Series(np.nan, final.index)
+    return final["run"].map(cautions.still_improving(history).astype(float))
+
+
 def _with_curve_scores(final: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:
     if history is None:
         return final.assign(**dict.fromkeys(CURVE_SCORES, np.nan))
@@ -269,6 +289,11 @@ def _note(counts: dict[str, float]) -> str:
         few = f"{int(counts['n_not_learned'])} of {complete} runs did not learn"
         mixed = counts["n_not_learned"] < complete
         parts.append(f"{few}: two outcomes, no interval of a mean" if mixed else few)
+    if counts["n_under_load"] > 0:
+        parts.append(f"times of {int(counts['n_under_load'])} of {complete} runs taken under load")
+    if cautions.too_short(counts["n_still_improving"], complete):
+        improving = f"{int(counts['n_still_improving'])} of {complete} runs"
+        parts.append(f"{improving} still improving at the end (speed is compared too)")
     if complete == 1:
         parts.append("one complete run: no interval")
     return "; ".join(parts)

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from benchmark.activations import resolve
 from benchmark.errors import RequestError, one_of
@@ -19,6 +20,7 @@ from benchmark.training.options import (
     seed_list,
     whole_number,
 )
+from benchmark.training.rates import AUTO, START
 from benchmark.training.spec import INITIALIZERS, LOSSES, MODELS, PRECISIONS, RunSpec
 
 DEFAULT_OUTPUT = "results/latest"
@@ -74,8 +76,8 @@ class Request:
 
     The fields named in `GRID`, `activations` and `seeds` hold one or more values each; `seeds`,
     `epochs` and `loss` may be None: the preset's. `tune_learning_rates` are those among which
-    each activation's own is chosen, empty where none is; `tune_seeds` are the seeds of
-    the runs that choose.
+    each activation's own is chosen, empty where none is, or `rates.AUTO`; `tune_seeds` are the
+    seeds of the runs that choose.
     """
 
     activations: list[str]
@@ -93,7 +95,7 @@ class Request:
     deterministic: bool
     precision: str
     keep_environment: bool
-    tune_learning_rates: list[float]
+    tune_learning_rates: list[float] | str
     tune_seeds: list[int]
 
 
@@ -154,13 +156,13 @@ def request(
 
 def _tuning(
     rates: object, tune_seeds: object, seeds: list[int] | None, preset: str | None
-) -> dict[str, list]:
+) -> dict[str, Any]:
     """Return the checked learning rates to choose from and the seeds that choose."""
     if rates is None:
         if tune_seeds is not None:
             raise RequestError(
                 f"tune seeds {tune_seeds!r} need learning rates to choose from: give them with"
-                " --tune-learning-rates, 3e-4,1e-3,3e-3 for instance"
+                " --tune-learning-rates, auto or 3e-4,1e-3,3e-3 for instance"
             )
         return {"tune_learning_rates": [], "tune_seeds": []}
     if preset is not None and PRESETS[preset].validation == "test":
@@ -168,10 +170,12 @@ def _tuning(
             f"preset {preset!r} validates on the test set, which must not choose learning rates:"
             " leave out --tune-learning-rates or take another preset"
         )
-    chosen = rate_list(rates)
+    automatic = isinstance(rates, str) and rates.strip().lower() == AUTO
+    chosen = AUTO if automatic else rate_list(rates)
     if len(chosen) < 2:
         raise RequestError(
-            f"tune learning rates {rates!r} leave no choice: give two or more, separated by commas"
+            f"tune learning rates {rates!r} leave no choice: give auto, or two or more, separated"
+            " by commas"
         )
     asked = 3 if tune_seeds is None else tune_seeds
     choosing = seed_list(asked)
@@ -196,12 +200,13 @@ def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list
 
 
 def expand_tuning(wanted: Request, dataset: str, data_sha256: str, device: str) -> list[RunSpec]:
-    """Return the runs that choose each activation's learning rate, none where none is asked for."""
+    """Return the runs that choose each activation's learning rate, none where none is asked for;
+    with `rates.AUTO` those of the first round."""
     if not wanted.tune_learning_rates:
         return []
-    grid = dataclasses.replace(
-        wanted, learning_rate=wanted.tune_learning_rates, seeds=wanted.tune_seeds
-    )
+    rates = wanted.tune_learning_rates
+    first = list(START) if isinstance(rates, str) else rates
+    grid = dataclasses.replace(wanted, learning_rate=first, seeds=wanted.tune_seeds)
     return _expanded(grid, dataset, data_sha256, device)
 
 

@@ -353,7 +353,7 @@ def test_files_of_a_run_travel(tmp_path):
     compare(["relu"], output=tmp_path / "a", jobs=1, **SMALL)
     (folder,) = (tmp_path / "a" / "runs").glob("*")
     files = run.RunFolder(folder).files()
-    assert set(files) == {"run.json", "history.csv", "predictions.csv", "log.txt"}
+    assert set(files) == {"run.json", "history.csv", "predictions.csv.gz", "log.txt"}
     there = run.RunFolder(tmp_path / "b" / "runs" / folder.name)
     there.path.mkdir(parents=True)
     (there.path / "checkpoint").write_bytes(b"of an earlier attempt here")

@@ -45,7 +45,7 @@ def histories(output):
 
 
 def predictions(output):
-    paths = sorted(Path(output).glob("runs/*/predictions.csv"))
+    paths = sorted(Path(output).glob("runs/*/predictions.csv.gz"))
     return {path.parent.name: path.read_bytes() for path in paths}
 
 
@@ -65,6 +65,9 @@ def test_compare_gives_tidy_frames(finished):
     assert (runs["data_origin"] == "scikit-learn").all()
     assert (runs["data_sha256"].str.len() == 64).all()
     assert (runs["peak_memory_mb"] > 10).all()
+    assert (runs["load"] >= 0).all()
+    # One thread at a time.
+    assert runs["own_load"].tolist() == [round(1 / os.cpu_count(), 3)] * 2
     last = epochs[epochs["epoch"] == 2].set_index("run")["val_accuracy"]
     assert last.to_dict() == runs.set_index("run")["val_accuracy"].to_dict()
 
@@ -80,7 +83,7 @@ def test_all_files_of_the_contract(finished):
     assert figures == {f"{kind}.{end}" for kind in kinds.split() for end in ("png", "svg")}
     for folder in (finished / "runs").iterdir():
         files = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-        assert files == {"history.csv", "run.json", "predictions.csv", "log.txt"}
+        assert files == {"history.csv", "run.json", "predictions.csv.gz", "log.txt"}
     record = json.loads(next(finished.glob("runs/*/run.json")).read_text())
     assert record["environment"]["versions"]["tensorflow"]
     assert record["data"]["origin"] == "scikit-learn"
@@ -115,7 +118,7 @@ def test_finished_runs_are_not_touched(finished):
 
 def test_damaged_run_is_done_again(finished):
     before = histories(finished), predictions(finished)
-    victim = next(finished.glob("runs/*relu*/predictions.csv"))
+    victim = next(finished.glob("runs/*relu*/predictions.csv.gz"))
     untouched = next(finished.glob("runs/*selu*/run.json"))
     stamp = untouched.stat().st_mtime_ns
     victim.write_text("index,true")

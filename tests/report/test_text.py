@@ -91,7 +91,28 @@ def in_short(table, comparisons=None, claims=(), title="CNN", copies=1):
     return text
 
 
+def test_times_under_load_are_marked():
+    table = summary(relu=(0.9, 3, {"n_under_load": 2}), elu=(0.9, 3, {"n_under_load": 0}))
+    text = fill("under_load.md", loaded=facts.affected(table, "n_under_load"))
+    assert text.startswith("Times taken under load, ")
+    assert text.endswith(": relu in 2 of 3 runs.")
+    # Tables of earlier versions do not say.
+    older = facts.affected(summary(relu=(0.9, 3)), "n_under_load")
+    assert fill("under_load.md", loaded=older) == ""
+
+
 class TestInShort:
+    def test_activations_still_improving(self):
+        counts = {"relu": 2, "elu": 3, "selu": 0}
+        rows = {name: (0.9, 8, {"n_still_improving": count}) for name, count in counts.items()}
+        # Two of eight are not more than a quarter.
+        assert "compared as much as where they end: elu in 3 of 8 runs." in in_short(
+            summary(**rows)
+        )
+        many = {f"f{i}": (0.9, 8, {"n_still_improving": 8}) for i in range(13)}
+        assert "as where they end: 13 activations." in in_short(summary(**many))
+        assert "improving" not in in_short(summary(relu=(0.9, 8)))
+
     def test_best_worst_and_who_did_not_learn(self):
         interval = {"test_accuracy_ci_low": 0.9, "test_accuracy_ci_high": 0.94}
         text = in_short(

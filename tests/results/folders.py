@@ -1,5 +1,6 @@
 """Small folders of results, recorded as a comparison does, and what people do to them."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -25,7 +26,7 @@ def spec_of(activation="relu", seed=0, **settings):
     return RunSpec("mnist", activation, seed, epochs=2, data_sha256="0" * 64, **settings)
 
 
-def finish(store, spec, loss=0.5):
+def finish(store, spec, loss=0.5, seconds=0.25):
     """Record a complete run of two epochs and return its folder."""
     rows = [
         {
@@ -34,7 +35,7 @@ def finish(store, spec, loss=0.5):
             "accuracy": 0.45 * epoch,
             "val_loss": loss / epoch,
             "val_accuracy": 0.4 * epoch,
-            "seconds": 0.25,
+            "seconds": seconds,
         }
         for epoch in (1, 2)
     ]
@@ -85,10 +86,28 @@ def reseal(folder, change=lambda record: None, **files):
     record = json.loads((folder / "run.json").read_text())
     record.pop("seal")
     for name, text in files.items():
-        (folder / f"{name}.csv").write_text(text)
-        record["checksums"][f"{name}.csv"] = hashlib.sha256(text.encode()).hexdigest()
+        ending, content = ".csv", text.encode()
+        if name == "predictions":
+            ending, content = ".csv.gz", gzip.compress(content)
+        (folder / f"{name}{ending}").write_bytes(content)
+        record["checksums"][f"{name}{ending}"] = hashlib.sha256(content).hexdigest()
     change(record)
     write_record(folder / "run.json", record)
+
+
+def age(folder, probability=0.75001):
+    """Make a run one of an earlier version: predictions not compressed, with every digit."""
+    table = gzip.decompress((folder / "predictions.csv.gz").read_bytes()).decode()
+    older = table.replace("0.75\n", f"{probability}\n").encode()
+    (folder / "predictions.csv.gz").unlink()
+    (folder / "predictions.csv").write_bytes(older)
+    checksum = hashlib.sha256(older).hexdigest()
+
+    def change(record):
+        record["checksums"].pop("predictions.csv.gz")
+        record["checksums"]["predictions.csv"] = checksum
+
+    reseal(folder, change)
 
 
 def contents(path):

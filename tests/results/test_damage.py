@@ -78,7 +78,7 @@ def test_a_damaged_run_is_in_no_table_and_named(tmp_path, tables_only):
     store, damaged = Store(tmp_path / "a"), {}
     store.prepare()
     whole = [finish(store, spec_of("elu", seed)).path.name for seed in range(2)]
-    files = ("run.json", "history.csv", "predictions.csv")
+    files = ("run.json", "history.csv", "predictions.csv.gz")
     # The mark changes nothing in JSON.
     cases = [case for case in itertools.product(files, KINDS) if case != ("run.json", "mark")]
     for seed, (name, kind) in enumerate(cases):

@@ -90,13 +90,14 @@ def test_finished_run(folder):
     assert folder.done() == record
     assert folder.checkpoint() is None
     assert record["scores"]["seconds_per_epoch"] == 0.375
-    assert (folder.path / "predictions.csv").read_text() == (
+    table = pd.read_csv(folder.path / "predictions.csv.gz")
+    assert table.to_csv(index=False) == (
         "index,true,predicted,probability\n0,3,3,0.25\n1,2,1,0.1\n"
     )
     assert RunSpec(**record["spec"]) == SPEC
 
 
-@pytest.mark.parametrize("name", ["history.csv", "predictions.csv", "run.json"])
+@pytest.mark.parametrize("name", ["history.csv", "predictions.csv.gz", "run.json"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "empty"])
 def test_damage_is_noticed(folder, name, damage):
     finish(folder)
@@ -105,7 +106,7 @@ def test_damage_is_noticed(folder, name, damage):
     if damage == "gone":
         path.unlink()
     else:
-        changed = data.replace(b"5", b"6")
+        changed = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
         assert changed != data
         path.write_bytes({"cut": data[: len(data) // 2], "changed": changed, "empty": b""}[damage])
     assert folder.done() is None
@@ -379,7 +380,7 @@ def test_record_is_json_others_can_read(folder):
     finish(folder)
     record = json.loads((folder.path / "run.json").read_text())
     assert record["status"] == "complete"
-    assert set(record["checksums"]) == {"history.csv", "predictions.csv"}
+    assert set(record["checksums"]) == {"history.csv", "predictions.csv.gz"}
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"", b"\xff\xfe\x00", b"run\nnot-there\n"])

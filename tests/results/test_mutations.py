@@ -3,6 +3,7 @@
 import json
 import random
 
+import pandas as pd
 import pytest
 
 from benchmark.errors import RequestError
@@ -59,7 +60,8 @@ def mutate_run(folder, draw):
     files = {}
     for name in ("history", "predictions"):
         if draw.random() < 0.15:
-            files[name] = mutated_text((folder / f"{name}.csv").read_text(), draw)
+            (path,) = folder.glob(f"{name}.csv*")
+            files[name] = mutated_text(pd.read_csv(path).to_csv(index=False), draw)
     reseal(folder, lambda record: None if files else mutate(record, draw), **files)
 
 

@@ -1,7 +1,10 @@
 """Sealed records that are not what a run leaves are damage; what a later version adds is none."""
 
+import gzip
+import hashlib
 import shutil
 
+import pandas as pd
 import pytest
 
 from benchmark.errors import RequestError
@@ -124,10 +127,30 @@ def test_odd_epochs_are_damage(tmp_path, old, new):
 
 def test_odd_predictions_are_damage(tmp_path):
     folder = finish(Store(tmp_path), spec_of())
-    predictions = (folder.path / "predictions.csv").read_text()
+    predictions = pd.read_csv(folder.path / "predictions.csv.gz").to_csv(index=False)
     for text in ("", "x", predictions.replace("0.75", "<b>"), predictions.replace("index", "i")):
         reseal(folder.path, predictions=text)
-        assert folder.state().problem == "predictions.csv is not a table of predictions"
+        assert folder.state().problem == "predictions.csv.gz is not a table of predictions"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"index", "incorrect header check"),
+        (gzip.compress(b"index")[:-9], "not one whole archive"),
+        (gzip.compress(b"index") * 2, "not one whole archive"),
+        # Zeros compress to a thousandth.
+        (gzip.compress(bytes(10**8 + 1)), "not one whole archive"),
+    ],
+    ids=["no archive", "cut", "two", "huge"],
+)
+def test_odd_archives_are_damage(tmp_path, content, reason):
+    folder = finish(Store(tmp_path), spec_of())
+    (folder.path / "predictions.csv.gz").write_bytes(content)
+    checksum = hashlib.sha256(content).hexdigest()
+    reseal(folder.path, lambda record: record["checksums"].update({"predictions.csv.gz": checksum}))
+    assert folder.state().problem.startswith("predictions.csv.gz cannot be unpacked")
+    assert reason in folder.state().problem
 
 
 def test_a_copied_run_is_not_another(tmp_path):

@@ -78,3 +78,31 @@ def test_a_contradiction_tells_processors_of_one_name_apart(tmp_path):
         list_runs(store, spec_of())
     with pytest.raises(RequestError, match=r"EPYC \(family 25, model 1, .* and EPYC \(.*model 17"):
         merge([store.path for store in stores], tmp_path / "all")
+
+
+def test_load_is_per_core(monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (6.0, 1.0, 1.0), raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert provenance.load_average() == 1.5
+    # Windows has none.
+    monkeypatch.delattr("os.getloadavg")
+    assert provenance.load_average() is None
+
+
+def test_the_larger_load_is_in_the_table(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    loads = [
+        {"start": 0.5, "end": 1.5, "own": 1.0},
+        {"start": 0.75, "end": None, "own": 0.5},
+        {"start": None, "end": None, "own": None},
+    ]
+    specs = [spec_of(seed=seed) for seed in range(4)]
+    for spec, load in zip(specs, loads):
+        train(store, spec, load=load)
+    # As earlier versions left it.
+    train(store, specs[3])
+    list_runs(store, *specs)
+    runs = store.table("runs.csv")
+    assert runs["load"].fillna(-1).tolist() == [1.5, 0.75, -1, -1]
+    assert runs["own_load"].fillna(-1).tolist() == [1.0, 0.5, -1, -1]

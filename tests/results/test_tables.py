@@ -82,7 +82,7 @@ def test_test_set_is_told_by_a_run_that_has_predictions(store):
     _, runs = store.tables()
     assert (runs["test_images"] == 8).all()
     assert (runs["majority_share"] == 0.25).all()
-    (store.folder(runs["run"][0]).path / "predictions.csv").unlink()
+    (store.folder(runs["run"][0]).path / "predictions.csv.gz").unlink()
     store.write_tables(store.recorded())
     assert (store.tables()[1]["test_images"] == 8).all()
 

@@ -94,13 +94,14 @@ def test_columns_of_the_summary(runs, history):
     columns = list(summary_stats.summarize(runs, history))
     assert columns[:3] == ["dataset", "model", "activation"]
     assert columns[3:13] == summary_stats.SETTINGS[2:]
-    assert columns[13:18] == [
-        *("n_completed", "n_diverged", "n_failed", "n_unfinished", "n_not_learned")
+    assert columns[13:20] == [
+        *("n_completed", "n_diverged", "n_failed", "n_unfinished", "n_not_learned"),
+        *("n_under_load", "n_still_improving"),
     ]
     parts = ["mean", "std", "ci_low", "ci_high", "median", "iqm"]
-    assert columns[18:24] == [f"test_accuracy_{part}" for part in parts]
+    assert columns[20:26] == [f"test_accuracy_{part}" for part in parts]
     assert columns[-2:] == ["test_sampling_error", "note"]
-    assert columns[18:-2] == [
+    assert columns[20:-2] == [
         f"{metric}_{part}" for metric in summary_stats.SUMMARY_METRICS for part in parts
     ]
 
