@@ -92,7 +92,8 @@ def compare(
     Args:
         activations: names, or "all"; by default the article's six and the control.
         dataset: "auto", "mnist", "fashion_mnist", "digits" or "mnist1d".
-        seeds: a count (5: seeds 0 to 4) or a list of seeds.
+        seeds: "auto" (by default, without a preset): as many as it takes to know which to use; a
+            count (5: seeds 0 to 4), or a list of seeds.
         epochs: epochs of each run.
         data_dir: folder with the data files; when given, nothing else is looked at.
         jobs: runs at once; by default as many as keep the machine busy. 1 trains in this process
@@ -111,10 +112,11 @@ def compare(
         check_seconds: how long the check of one of your own activations may take.
         console: where progress is shown; by default standard output.
         **settings: `loss`, `model`, `optimizer`, `learning_rate`, `batch_size`, `initializer` (a
-            value or a list each), `limit`, `preset`, `threads`, `deterministic`, `precision`,
-            `keep_environment` (environment variables that change numbers stay as they are);
-            `tune_learning_rates`, a list from which each activation gets its own, or "auto",
-            chosen on validation data by runs with `tune_seeds` (a count or a list; by default 3).
+            value or a list each), `limit`, `preset`, `most_seeds` and `time_budget` of "auto",
+            `threads`, `deterministic`, `precision`, `keep_environment` (environment variables that
+            change numbers stay as they are); `tune_learning_rates`, a list from which each
+            activation gets its own, or "auto", chosen on validation data by runs with `tune_seeds`
+            (a count or a list; by default 3).
 
     Returns:
         The epochs and the runs as DataFrames, and the answer. The column `purpose` of the runs
@@ -153,7 +155,7 @@ def compare(
     store = Store(output)
     with comparison.connected(scheduler) as cluster, screen(console, store.log) as shown:
         check = partial(check_own, seconds=check_seconds, say=partial(say, shown))
-        prepared = comparison.prepare(wanted, dataset, data_dir, cluster, check)
+        prepared = comparison.prepare(wanted, dataset, data_dir, cluster, check, margin=share)
         store.prepare()
         with store.lock():
             resolved = request_file.of_comparison(wanted, prepared.specs, baseline)
@@ -169,8 +171,8 @@ def compare(
                 )
             # It would show the numbers of before.
             store.remove("report.html")
-            images = prepared.data
-            figures = build.write_runs(store, recorded, purposes, style, baseline, images, share)
+            drawn = (style, baseline, prepared.data, prepared.margin)
+            figures = build.write_runs(store, recorded, purposes, *drawn)
             results = _results(store)
             if tensorboard:
                 events = event_files.write(store, results.runs, results.epochs)

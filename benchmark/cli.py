@@ -105,7 +105,21 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         help="add linear, no activation at all, which the others should beat (always there without"
         " --activations)",
     )
-    add("--seeds", help="a count (5: seeds 0 to 4) or a list (0,3,7)")
+    add(
+        "--seeds",
+        help="auto (default without --preset): 8, then 4 more at a time until it is known which to"
+        " use; a count (5: seeds 0 to 4), or a list (0,3,7)",
+    )
+    add(
+        "--most-seeds",
+        metavar="N",
+        help="of --seeds auto (default: 20; of a large dataset on a CPU 8)",
+    )
+    add(
+        "--time-budget",
+        metavar="TIME",
+        help="90s, 10m or 2h: --seeds auto begins no further round after that",
+    )
     add("--epochs", help="epochs of each run")
     add("--batch-size", default="128", help="images per step (default: 128); may be a list")
     add("--learning-rate", default="0.001", help="default: 0.001; may be a list")
@@ -136,8 +150,8 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     add(
         "--preset",
         help="quick: 1 seed, 3 epochs; standard: 5 seeds, 12 epochs; article: the source's"
-        " protocol, 100 epochs. Without one: 3 seeds and 30 epochs on digits, 40 on mnist1d;"
-        " elsewhere quick on a CPU and standard on a GPU",
+        " protocol, 100 epochs. Without one, --seeds auto and 30 epochs on digits, 40 on mnist1d;"
+        " elsewhere 12 on a GPU, and on a CPU 10 on the first 5,000 training images",
     )
     add("--jobs", help="runs at once (default: as many as keep cores or GPUs busy)")
     _add_hang_timeout(parser)

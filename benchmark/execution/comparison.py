@@ -1,16 +1,19 @@
 """A comparison from its request to recorded runs: data found, what is missing trained, tuned."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.activations import packing, resolve
 from benchmark.data import loading
-from benchmark.execution import engine, tuning
+from benchmark.data.catalogue import info_of
+from benchmark.execution import engine, seeds, tuning
 from benchmark.execution.progress import say
 from benchmark.execution.task import Settings
 from benchmark.execution.training_run import TrainingRun
@@ -21,10 +24,19 @@ from benchmark.results.folder import Store
 from benchmark.results.schema import DAMAGED
 from benchmark.training import environment
 from benchmark.training.rates import AUTO
-from benchmark.training.request import GRID, Request, expand, expand_tuned, expand_tuning
+from benchmark.training.request import (
+    GRID,
+    Request,
+    expand,
+    expand_tuned,
+    expand_tuning,
+    preset_for,
+    rounds,
+)
 from benchmark.training.spec import COMPARISON, TUNED, TUNING, RunSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from benchmark.execution.cluster import Cluster
@@ -51,7 +63,9 @@ class Comparison:
     """A request whose data were found: all that is decided before anything is written.
 
     `specs` are the runs whose settings are known from the start; those at activations' own
-    learning rates follow when `TUNING` runs have chosen. `purposes` say by name what runs are for.
+    learning rates follow when `TUNING` runs have chosen, and more seeds while the answer is open.
+    `purposes` say by name what runs are for, `rounds` after how many seeds one looks whether it is
+    known (none where seeds are fixed), `margin` which share of accuracy counts as equal.
     """
 
     request: Request
@@ -61,6 +75,9 @@ class Comparison:
     gpus: int
     specs: list[RunSpec]
     purposes: dict[str, str]
+    rounds: list[int]
+    margin: float
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def settings(self) -> Settings:
@@ -85,6 +102,7 @@ def prepare(
     data_dir: str | Path | None,
     cluster: "Cluster | None" = None,
     check: Callable[[list[str], Settings], None] = lambda names, settings: None,
+    margin: float | None = None,
 ) -> Comparison:
     """Find the data and the device, and expand the request into runs.
 
@@ -93,6 +111,8 @@ def prepare(
         dataset: name of the dataset, or "auto".
         data_dir: folder with the data files; None looks in the usual places.
         cluster: what will do the runs, if not this machine.
+        margin: difference in accuracy (a share) up to which two activations count as equal; None is
+            the dataset's own.
         check: called with the activations before the runs are named; see `checking.check_own`.
 
     Raises:
@@ -114,7 +134,18 @@ def prepare(
         loading.split(data, validation, limit)
     purposes = {spec.run: COMPARISON for spec in specs}
     purposes |= {spec.run: TUNING for spec in choosing}
-    return Comparison(request, located, data, device, gpus, specs, purposes)
+    preset = preset_for(request.preset, data.name, device == "GPU")
+    return Comparison(
+        request,
+        located,
+        data,
+        device,
+        gpus,
+        specs,
+        purposes,
+        rounds=rounds(request, preset),
+        margin=info_of(data.name).margin / 100 if margin is None else margin,
+    )
 
 
 def train(
@@ -150,7 +181,8 @@ def train(
             comparison = comparison.with_runs(specs, purpose)
             # A report of what is there lists them from now on, as unfinished.
             store.write_tables(comparison.recorded, comparison.purposes)
-            say(console, words)
+            if words:
+                say(console, words)
             train_missing(replace(comparison, specs=specs))
     return comparison.recorded, comparison.purposes
 
@@ -182,15 +214,59 @@ def tuned_runs(comparison: Comparison, store: Store, console: "Console") -> list
     return [spec for spec in specs if spec.run not in comparison.purposes]
 
 
+def more_seeds(
+    comparison: Comparison, store: Store, console: "Console", rates: str
+) -> list[RunSpec]:
+    """Return the runs of the next round of seeds: of the activations in pairs that are open."""
+    purpose = {"shared": COMPARISON, "tuned": TUNED}[rates]
+    own = [spec.seed for spec in comparison.specs if comparison.purposes[spec.run] == purpose]
+    if not own or not comparison.rounds:
+        return []
+    done = max(own) + 1
+    runs = store.runs(comparison.recorded, comparison.purposes)
+    found = seeds.answers(runs, comparison.margin, rates)
+    say(console, seeds.progress(found, done))
+    is_open = seeds.in_open_pairs(found)
+    for first, last in pairwise([done, *(each for each in comparison.rounds if each > done)]):
+        following = [
+            spec
+            for spec in _of_seeds(comparison, range(first, last), runs, rates)
+            if is_open(spec) and spec.run not in comparison.purposes
+        ]
+        if following:
+            return [] if _over_budget(comparison, console) else following
+    return []
+
+
+def _of_seeds(
+    comparison: Comparison, more: range, runs: "pd.DataFrame", rates: str
+) -> list[RunSpec]:
+    request, data = replace(comparison.request, seeds=list(more)), comparison.data
+    if rates == "shared":
+        return expand(request, data.name, data.sha256, comparison.device)
+    rate = tuning.by_run(tuning.chosen_rates(runs))
+    return expand_tuned(request, data.name, data.sha256, comparison.device, rate)
+
+
+def _over_budget(comparison: Comparison, console: "Console") -> bool:
+    budget = comparison.request.time_budget
+    over = budget is not None and time.monotonic() - comparison.started >= budget
+    if over:
+        say(console, f"The time budget of {budget:g} s is used up: no further seeds.")
+    return over
+
+
 # What follows the runs that are known from the start: what gives the next round's runs, from those
 # that are recorded, and none once all is decided; what they are for; what is said before them.
-_ROUNDS = (
+_ROUNDS: tuple[tuple[Callable[..., list[RunSpec]], str, str], ...] = (
+    (partial(more_seeds, rates="shared"), COMPARISON, ""),
     (
         runs_beyond,
         TUNING,
         "Best learning rates lie at the edge of those tried: the next ones beyond.",
     ),
     (tuned_runs, TUNED, "Learning rates are chosen: each activation's own next."),
+    (partial(more_seeds, rates="tuned"), TUNED, ""),
 )
 
 
@@ -210,10 +286,12 @@ def _train_missing(
     if located.note:
         say(console, located.note)
     activations = {spec.activation for spec in comparison.specs}
+    examples = len(comparison.data.x_train)
+    part = f", the first {first.limit:,} of {examples:,} training examples" if first.limit else ""
     say(
         console,
         f"{counted(len(runs), 'run')}: {counted(len(activations), 'activation')} on"
-        f" {comparison.data.name} ({located.origin}), {counted(first.epochs, 'epoch')} each;"
+        f" {comparison.data.name} ({located.origin}){part}, {counted(first.epochs, 'epoch')} each;"
         f" {len(runs) - len(missing)} already done. Device: {first.device}, {first.precision}.",
     )
     if damaged := [run.name for run in missing if run.folder.state().status == DAMAGED]:

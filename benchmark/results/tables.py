@@ -101,6 +101,13 @@ def answer(tables: Mapping[str, pd.DataFrame], runs: pd.DataFrame) -> list[Answe
     return answers(tables["pairs"], tables["summary"], final, baseline, CONTROL)
 
 
+def answers_by(runs: pd.DataFrame, margins: Mapping[str, float]) -> list[Answer]:
+    """Return what to use in each setting by these runs, before there are tables of them."""
+    pairs = comparisons.all_pairs(runs, margins)
+    rows, final = summary.summarize(runs), summary.final_runs(runs)
+    return answers(pairs, rows, final, BASELINE, CONTROL)
+
+
 def answer_of(store: Store, runs: pd.DataFrame) -> list[Answer]:
     """Return the answer by the tables of a folder; none where these are missing or older."""
     tables = {name: _optional(store, f"{name}.csv") for name in ("comparisons", "pairs", "summary")}

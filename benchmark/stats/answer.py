@@ -29,10 +29,11 @@ class Answer(TypedDict):
 
     `use` are the activations that no other is shown to beat, the cheapest first; `cost` is an
     epoch's time over the baseline's, by activation. `equal` groups those of `use` that are shown to
-    be equal within `margin` (of accuracy, a share), `undecided` has their open pairs, and
-    `seeds_needed` is about how many more seeds would decide the first of these. `control_beaten` is
-    None without a control. `seeds` is the largest number of seeds of an activation, `seconds` the
-    time that all runs took. `setting` are the other settings.
+    be equal within `margin` (of accuracy, a share). `undecided` has their open pairs, those with
+    the control included while it is not beaten, and `seeds_needed` is about how many more seeds
+    would decide the first of these. `control_beaten` is None without a control. `seeds` is the
+    largest number of seeds of an activation, `seconds` the time that all runs took. `setting` are
+    the other settings.
     """
 
     dataset: str
@@ -123,13 +124,15 @@ def _answer(
         for name in _cheapest_first(rows, cost, baseline)
         if name in ended and name != control and name not in not_learned and not beaten[name]
     ]
+    known = control in ended
+    control_beaten = known and bool(beaten[str(control)] or control in not_learned)
+    watched = use if control_beaten or not known else [*use, str(control)]
     open_pairs = [
         [first, second]
-        for first, second in itertools.combinations(use, 2)
+        for first, second in itertools.combinations(watched, 2)
         if verdicts.get((first, second)) in (UNDECIDED, MIXED)
     ]
     is_open = [set(names) in map(set, open_pairs) for names in _names(pairs)]
-    known = ended and control in ended
     return {
         "use": use,
         "cost": cost,
@@ -147,7 +150,7 @@ def _answer(
         ],
         "margin": _plain(pairs["margin"].max()) if len(pairs) else None,
         "control": control if known else None,
-        "control_beaten": bool(beaten[control] or control in not_learned) if known else None,
+        "control_beaten": control_beaten if known else None,
     }
 
 

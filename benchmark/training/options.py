@@ -89,14 +89,36 @@ def rate_list(value: object) -> list[float]:
 
 
 def seed_list(value: object) -> list[int]:
-    """Return the seeds for a count (5: 0 to 4) or a list ("0,3,7" or a sequence of integers).
+    """Return the seeds for a count (5: 0 to 4) or a list ("0,3,7", "3," or a sequence of integers).
 
     Raises:
         RequestError: it is neither, or holds a seed below 0.
     """
     if is_count(value):
         return list(range(whole_number("seeds", value, most=10**6)))
+    if isinstance(value, str):
+        # One seed, not so many.
+        value = value.strip().removesuffix(",")
     return listed("seeds", value, lambda item: whole_number("seed", item, 0, 2**31 - 1))
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds_of(kind: str, value: object) -> float:
+    """Return a length of time in seconds: a number of them, or a text such as "90s", "10m", "2h".
+
+    Raises:
+        RequestError: it is neither, or not above 0.
+    """
+    text = str(value).strip().lower()
+    unit = _UNITS.get(text[-1:])
+    try:
+        return positive_number(kind, text[:-1] if unit else text) * (unit or 1)
+    except RequestError:
+        raise RequestError(
+            f"{kind} {str(value)!r} cannot be used: give 90s, 10m or 2h, for instance"
+        ) from None
 
 
 def is_count(seeds: object) -> bool:

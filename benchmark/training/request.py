@@ -17,6 +17,7 @@ from benchmark.training.options import (
     listed,
     positive_number,
     rate_list,
+    seconds_of,
     seed_list,
     whole_number,
 )
@@ -33,12 +34,17 @@ FIRST_TUNING_SEED = 1000
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings that go together; any option overrides them."""
+    """Settings that go together; any option overrides them.
 
-    seeds: int
+    Without `seeds` there are as many as it takes, `most_seeds` at most.
+    """
+
+    seeds: int | None
     epochs: int
     loss: str = "categorical_crossentropy"
     validation: str = "holdout"
+    limit: int | None = None
+    most_seeds: int = 20
 
 
 PRESETS = {
@@ -46,8 +52,10 @@ PRESETS = {
     "standard": Preset(seeds=5, epochs=12),
     "article": Preset(seeds=1, epochs=100, loss="binary_crossentropy", validation="test"),
 }
-# Of a dataset that has epochs of its own.
-DEFAULT_SEEDS = 3
+# Of large datasets on a CPU a part, so that there is an answer in a quarter of an hour.
+PART = Preset(seeds=None, epochs=10, limit=5000, most_seeds=8)
+# Seeds of the first round, and how many each other one adds.
+FIRST_ROUND, ROUND = 8, 4
 
 
 def preset_for(name: str | None, dataset: str, gpu: bool) -> Preset:
@@ -63,8 +71,8 @@ def preset_for(name: str | None, dataset: str, gpu: bool) -> Preset:
     from benchmark.data.catalogue import info_of
 
     if epochs := info_of(dataset).epochs:
-        return Preset(seeds=DEFAULT_SEEDS, epochs=epochs)
-    return PRESETS["standard" if gpu else "quick"]
+        return Preset(seeds=None, epochs=epochs)
+    return dataclasses.replace(PRESETS["standard"], seeds=None) if gpu else PART
 
 
 GRID = ("model", "optimizer", "learning_rate", "loss", "batch_size", "initializer")
@@ -77,11 +85,15 @@ class Request:
     The fields named in `GRID`, `activations` and `seeds` hold one or more values each; `seeds`,
     `epochs` and `loss` may be None: the preset's. `tune_learning_rates` are those among which
     each activation's own is chosen, empty where none is, or `rates.AUTO`; `tune_seeds` are the
-    seeds of the runs that choose.
+    seeds of the runs that choose. With `auto` there are as many seeds as it takes, at most
+    `most_seeds`, in rounds of which none begins after `time_budget` seconds.
     """
 
     activations: list[str]
     seeds: list[int] | None
+    auto: bool
+    most_seeds: int | None
+    time_budget: float | None
     epochs: int | None
     loss: list[str] | None
     model: list[str]
@@ -118,6 +130,8 @@ def request(
     tune_learning_rates: object = None,
     tune_seeds: object = None,
     control: bool = False,
+    most_seeds: object = None,
+    time_budget: object = None,
 ) -> Request:
     """Check every setting of a request.
 
@@ -128,13 +142,19 @@ def request(
     """
     if preset is not None:
         one_of("preset", preset, tuple(PRESETS))
-    wanted = None if seeds is None else seed_list(seeds)
+    auto = seeds == AUTO or (seeds is None and preset is None)
+    wanted = None if auto or seeds is None else seed_list(seeds)
+    _check_auto(auto, {"most seeds": most_seeds, "time budget": time_budget})
+    most = None if most_seeds is None else whole_number("most seeds", most_seeds, most=10**6)
     chosen = activation_list(activations)
     if (control or activations is None) and CONTROL not in chosen:
         chosen.append(CONTROL)
     return Request(
         activations=chosen,
         seeds=wanted,
+        auto=auto,
+        most_seeds=most,
+        time_budget=None if time_budget is None else seconds_of("time budget", time_budget),
         epochs=None if epochs is None else whole_number("epochs", epochs),
         loss=None if loss is None else listed("loss", loss, choice("loss", LOSSES)),
         model=listed("model", model, choice("model", MODELS)),
@@ -150,12 +170,18 @@ def request(
         deterministic=bool(deterministic),
         precision=choice("precision", PRECISIONS)(precision),
         keep_environment=bool(keep_environment),
-        **_tuning(tune_learning_rates, tune_seeds, wanted, preset),
+        **_tuning(tune_learning_rates, tune_seeds, wanted, preset, most or Preset.most_seeds),
     )
 
 
+def _check_auto(auto: bool, options: dict[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None and not auto:
+            raise RequestError(f"{name} {value!r} needs --seeds auto: leave out one of the two")
+
+
 def _tuning(
-    rates: object, tune_seeds: object, seeds: list[int] | None, preset: str | None
+    rates: object, tune_seeds: object, seeds: list[int] | None, preset: str | None, most: int
 ) -> dict[str, Any]:
     """Return the checked learning rates to choose from and the seeds that choose."""
     if rates is None:
@@ -181,7 +207,7 @@ def _tuning(
     choosing = seed_list(asked)
     if is_count(asked):
         choosing = [FIRST_TUNING_SEED + seed for seed in choosing]
-    both = sorted(set(choosing) & set(seeds or range(max(p.seeds for p in PRESETS.values()))))
+    both = sorted(set(choosing) & set(seeds or range(most)))
     if both:
         raise RequestError(
             f"seed {both[0]} is among the tune seeds and the seeds: the final runs need seeds that"
@@ -190,11 +216,19 @@ def _tuning(
     return {"tune_learning_rates": chosen, "tune_seeds": choosing}
 
 
+def rounds(wanted: Request, preset: Preset) -> list[int]:
+    """Return after how many seeds, from 0 on, one looks whether it is known; [] without `auto`."""
+    if not wanted.auto:
+        return []
+    most = wanted.most_seeds or preset.most_seeds
+    return [*range(FIRST_ROUND, most, ROUND), most]
+
+
 def expand(wanted: Request, dataset: str, data_sha256: str, device: str) -> list[RunSpec]:
     """Return one `RunSpec` per combination of settings, activation and seed.
 
-    All activations of one seed come before the next seed, so that a job that is stopped early
-    holds complete comparisons.
+    With `auto` they are those of the first round. All activations of one seed come before the next
+    seed, so that a job that is stopped early holds complete comparisons.
     """
     return _expanded(wanted, dataset, data_sha256, device)
 
@@ -236,6 +270,7 @@ def _expanded(wanted: Request, dataset: str, data_sha256: str, device: str) -> l
         **{name: getattr(wanted, name) for name in GRID},
         "loss": wanted.loss or [preset.loss],
     }
+    first_round = next(iter(rounds(wanted, preset)), preset.seeds or 0)
     return [
         RunSpec(
             **dict(zip(GRID, values)),
@@ -243,7 +278,7 @@ def _expanded(wanted: Request, dataset: str, data_sha256: str, device: str) -> l
             activation=name,
             seed=seed,
             epochs=wanted.epochs or preset.epochs,
-            limit=wanted.limit,
+            limit=wanted.limit or preset.limit,
             validation=preset.validation,
             threads=wanted.threads,
             device=device,
@@ -254,6 +289,6 @@ def _expanded(wanted: Request, dataset: str, data_sha256: str, device: str) -> l
             kept_environment=kept,
         )
         for values in itertools.product(*settings.values())
-        for seed in wanted.seeds or range(preset.seeds)
+        for seed in wanted.seeds or range(first_round)
         for name in wanted.activations
     ]

@@ -9,7 +9,7 @@ from benchmark.training.spec import CLIP_VALUE, RunSpec
 
 
 def test_defaults_are_the_articles_protocol():
-    specs = expand(request(), "mnist", "abc", "CPU")
+    specs = expand(request(seeds=1), "mnist", "abc", "GPU")
     six = ["sigmoid", "relu", "elu", "leaky_relu", "selu", "gelu"]
     assert [s.activation for s in specs] == [*six, "linear"]
     first = specs[0]
@@ -25,10 +25,11 @@ def test_defaults_are_the_articles_protocol():
 @pytest.mark.parametrize(
     ("preset", "dataset", "device", "seeds", "epochs"),
     [
-        (None, "digits", "CPU", 3, 30),
-        (None, "mnist1d", "GPU", 3, 40),
-        (None, "mnist", "CPU", 1, 3),
-        (None, "mnist", "GPU", 5, 12),
+        # Those of the first round.
+        (None, "digits", "CPU", 8, 30),
+        (None, "mnist1d", "GPU", 8, 40),
+        (None, "mnist", "CPU", 8, 10),
+        (None, "mnist", "GPU", 8, 12),
         ("quick", "digits", "GPU", 1, 3),
         ("standard", "mnist", "CPU", 5, 12),
         ("article", "mnist", "CPU", 1, 100),
