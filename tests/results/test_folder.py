@@ -283,7 +283,8 @@ def test_tables_to_the_byte(tmp_path):
     for folder in folders:
         folder.path.mkdir()
     facts = {"data": {"origin": "here, é"}, "peak_memory_mb": 1.5}
-    folders[0].finish(complete, OUTCOME, np.array([3, 2]), {**facts, **recorded("relu", 1)})
+    busy = {**facts, "load": {"start": 0.75, "end": 1.5, "own": 1.0}}
+    folders[0].finish(complete, OUTCOME, np.array([3, 2]), {**busy, **recorded("relu", 1)})
     folders[1].write_history(unfinished, ROWS[:1])
     folders[2].fail(failed, 'ValueError: "a"\nb', {})
     folders[3].finish(damaged, OUTCOME, np.array([3, 2]), {**facts, **recorded("selu", 4)})
@@ -312,16 +313,16 @@ def test_tables_to_the_byte(tmp_path):
     scores = f"{second},0.3333333333333333,2.0,0.5,0.7,0.5,0.75,0.375,1.5"
     lost_scores = "inf,0.3333333333333333,nan,0.5,,,0.25,0.25,1.5"
     assert (tmp_path / "runs.csv").read_text(encoding="utf-8").split("\n", 1)[1] == (
-        f"{complete.run},digits,cnn,relu,adam,0.001,{cross},0,complete,2,{scores},{settings},42,,"
+        f"{complete.run},digits,cnn,relu,adam,0.001,{cross},0,complete,2,{scores},{settings},1.5,1.0,42,,"
         '"here, é",,\n'
         f"{unfinished.run},digits,cnn,elu,adam,0.001,{cross},0,unfinished,1,,,,,,,,,,{settings},"
-        ",,,,\n"
+        ",,,,,,\n"
         f"{failed.run},digits,cnn,tanh,adam,0.001,{cross},0,failed,0,,,,,,,,,,"
         f"{settings.replace('comparison', 'tuning')},"
-        ',,,,"ValueError: ""a""\nb"\n'
+        ',,,,,,"ValueError: ""a""\nb"\n'
         f"{damaged.run},digits,cnn,selu,adam,0.001,{cross},0,damaged,0,,,,,,,,,,{settings},"
-        ",,,,run.json is not as the run left it\n"
-        f"{own_run},digits,cnn,{own},adam,0.001,{cross},0,diverged,1,{lost_scores},{settings},42,,"
+        ",,,,,,run.json is not as the run left it\n"
+        f"{own_run},digits,cnn,{own},adam,0.001,{cross},0,diverged,1,{lost_scores},{settings},,,42,,"
         '"here, é",,\n'
     )
 
