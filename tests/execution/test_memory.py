@@ -5,7 +5,7 @@ import itertools
 import pytest
 from distributed import KilledWorker
 
-from benchmark.execution import workers
+from benchmark.execution import local, workers
 from benchmark.execution.memory import oom_kills
 from tests.execution.test_silence import Task
 
@@ -68,21 +68,13 @@ class Client:
         pass
 
 
-class Workers(workers.DaskWorkers):
+class Workers(local.LocalWorkers):
     """A machine with memory for so many tasks at once."""
 
-    _ours = True
-
     def __init__(self, jobs, fit):
-        self._client, self._topic = Client(), "job"
+        self._client = Client()
         self._jobs, self._fit = jobs, fit
         self.keys = set()
-
-    def _slots(self):
-        return self._jobs
-
-    def _limit(self, slots):
-        self._jobs = min(self._jobs, slots)
 
     def _start(self, task, rank):
         key = f"{task.name}-{len(self.keys)}"
@@ -91,18 +83,17 @@ class Workers(workers.DaskWorkers):
             return Future(key, {"run": task.name, "status": "complete"})
         return Future(key, KilledWorker(key, None, allowed_failures=2))
 
-    def _execute(self, task, topic):
-        raise NotImplementedError
 
-    def _arrived(self, task, answer):
-        return answer
+def counted_by(monkeypatch, count):
+    for module in (workers, local):
+        monkeypatch.setattr(module, "oom_kills", count)
 
 
 def done(monkeypatch, jobs, fit):
     """Return the records, and what was said, of four tasks."""
     notes, pool = [], Workers(jobs, fit)
-    counted = itertools.count()
-    monkeypatch.setattr(workers, "oom_kills", lambda: next(counted))
+    counter = itertools.count()
+    counted_by(monkeypatch, lambda: next(counter))
     records = pool.run([Task(name) for name in "abcd"], lambda event: notes.append(event["detail"]))
     return list(records), notes
 
@@ -124,6 +115,6 @@ def test_what_lacks_memory_alone_says_so(monkeypatch):
 
 def test_a_loss_of_another_kind_is_not_put_down_to_memory(monkeypatch):
     pool = Workers(jobs=4, fit=0)
-    monkeypatch.setattr(workers, "oom_kills", lambda: 7)
+    counted_by(monkeypatch, lambda: 7)
     (record,) = pool.run([Task("a")], lambda event: None)
     assert record["error"] == "its worker was lost 3 times"
