@@ -8,10 +8,20 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark.execution import interrupts, scratch
-from benchmark.execution.task import Record, Settings, Task, configure_once, error_line, output_into
+from benchmark.execution.memory import oom_kills
+from benchmark.execution.task import (
+    Record,
+    Report,
+    Settings,
+    Task,
+    configure_once,
+    error_line,
+    output_into,
+)
 from benchmark.execution.workers import (
     LOST_WORKERS,
     TOPIC,
+    Attempt,
     DaskWorkers,
     InProcess,
     Workers,
@@ -19,7 +29,7 @@ from benchmark.execution.workers import (
 )
 
 if TYPE_CHECKING:
-    from distributed import LocalCluster
+    from distributed import Future, LocalCluster
 
 
 class WorkersLostError(OSError):
@@ -36,7 +46,7 @@ class LocalWorkers(DaskWorkers):
     """
 
     _topic = TOPIC
-    _ours = True
+    _begins_at_once = True
 
     def __init__(self, jobs: int, hang_timeout: float | None = None) -> None:
         self._cluster: LocalCluster | None = None
@@ -88,12 +98,23 @@ class LocalWorkers(DaskWorkers):
     def _slots(self) -> int:
         return self._jobs
 
-    def _limit(self, slots: int) -> None:
-        self._jobs = min(self._jobs, slots)
+    def _try_with_fewer(self, attempt: Attempt, report: Report) -> bool:
+        alone = attempt.slots == 1
+        if alone or not self._lacked_memory(attempt) or not _was_lost(attempt.future):
+            return False
+        fewer = attempt.slots // 2
+        self._jobs = min(self._jobs, fewer)
+        text = f"its worker lacked memory; {fewer} at once from now on"
+        report({"run": attempt.task.name, "kind": "note", "detail": text})
+        return True
 
-    def _end_worker(self, key: str) -> None:
+    def _lacked_memory(self, attempt: Attempt) -> bool:
+        return oom_kills() > attempt.oom_kills
+
+    def _end_worker(self, key: str) -> bool:
         busy = [address for address, keys in self._client.processing().items() if key in keys]
         self._kill(lambda nanny: nanny.worker_address in busy)
+        return True
 
     @staticmethod
     def _execute(task: Task, topic: str) -> Record:
@@ -127,6 +148,12 @@ class LocalWorkers(DaskWorkers):
     def close(self) -> None:
         """Stop the workers and undo the settings."""
         self._stack.close()
+
+
+def _was_lost(future: "Future") -> bool:
+    from distributed import KilledWorker
+
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
 
 
 @contextlib.contextmanager

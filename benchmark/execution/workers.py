@@ -76,8 +76,8 @@ def forget_trainers() -> None:
         kept_trainers.forget()
 
 
-class _Attempt(NamedTuple):
-    """A task that is with Dask, how many there may be beside it, and `oom_kills` at its start."""
+class Attempt(NamedTuple):
+    """A task that is with Dask, how many there may be at once, and `oom_kills` at its start."""
 
     rank: int
     task: Task
@@ -99,8 +99,8 @@ class DaskWorkers(Workers):
     _client: "Client"
     _topic: str
     _hang_timeout: float | None = None
-    # Whether the workers are processes that we started on this machine.
-    _ours = False
+    # Whether a task that is submitted begins, or waits for a worker of others.
+    _begins_at_once = False
     _numbers = itertools.count()
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Record]:
@@ -111,7 +111,7 @@ class DaskWorkers(Workers):
         """
         arrivals: queue.Queue[Any] = queue.Queue()
         self._client.subscribe_topic(self._topic, lambda event: arrivals.put(event[1]))
-        submitted: dict[str, _Attempt] = {}
+        submitted: dict[str, Attempt] = {}
         waiting, silence = deque(enumerate(tasks)), Silence(self._hang_timeout)
 
         def submit_more() -> None:
@@ -119,8 +119,7 @@ class DaskWorkers(Workers):
             while waiting and len(submitted) < self._slots():
                 attempt = self._attempt(*waiting.popleft())
                 submitted[str(attempt.future.key)] = attempt
-                if self._ours:
-                    # On a cluster it begins when there is a worker for it.
+                if self._begins_at_once:
                     silence.begin(attempt.task)
                 attempt.future.add_done_callback(arrivals.put)
 
@@ -142,40 +141,26 @@ class DaskWorkers(Workers):
             silence.end(attempt.task.name)
             if attempt.future.cancelled():
                 raise SchedulerLostError(_SCHEDULER_LOST)
-            if again := self._is_to_be_tried_with_fewer(attempt, report):
+            if again := self._try_with_fewer(attempt, report):
                 waiting.appendleft((attempt.rank, attempt.task))
             submit_more()
             if not again:
                 yield self._record(attempt, attempt.task.name in silence.hung)
             attempt.future.release()
 
-    def _attempt(self, rank: int, task: Task) -> _Attempt:
-        return _Attempt(rank, task, self._start(task, rank), self._slots(), oom_kills())
+    def _attempt(self, rank: int, task: Task) -> Attempt:
+        return Attempt(rank, task, self._start(task, rank), self._slots(), oom_kills())
 
-    def _heed(self, silent: Silent, submitted: dict[str, _Attempt], report: Report) -> None:
+    def _heed(self, silent: Silent, submitted: dict[str, Attempt], report: Report) -> None:
         """Say that a task is silent; end the worker of one that hangs."""
         task, seconds, hung = silent
         text = f"no sign of life for {seconds:.0f} s"
-        if hung and self._ours:
-            for key in [key for key, attempt in submitted.items() if attempt.task is task]:
-                self._end_worker(key)
+        keys = [key for key, attempt in submitted.items() if attempt.task is task]
+        if hung and any(self._end_worker(key) for key in keys):
             text += ": its worker is ended, and it begins again"
         report({"run": task.name, "kind": "note", "detail": text})
 
-    def _is_to_be_tried_with_fewer(self, attempt: _Attempt, report: Report) -> bool:
-        """Return whether a task's workers lacked memory, beside others; there are fewer then."""
-        if attempt.slots == 1 or not self._lacked_memory(attempt) or not _was_lost(attempt.future):
-            return False
-        fewer = attempt.slots // 2
-        self._limit(fewer)
-        text = f"its worker lacked memory; {fewer} at once from now on"
-        report({"run": attempt.task.name, "kind": "note", "detail": text})
-        return True
-
-    def _lacked_memory(self, attempt: _Attempt) -> bool:
-        return self._ours and oom_kills() > attempt.oom_kills
-
-    def _record(self, attempt: _Attempt, hung: bool) -> Record:
+    def _record(self, attempt: Attempt, hung: bool) -> Record:
         from distributed import KilledWorker
 
         task = attempt.task
@@ -212,26 +197,27 @@ class DaskWorkers(Workers):
     def _slots(self) -> int:
         """Return how many tasks may be with Dask now."""
 
-    def _limit(self, slots: int) -> None:
-        """Let no more tasks than this be with Dask, on workers of ours."""
-        raise NotImplementedError
+    # What follows can be done and known of workers on this machine only.
 
-    def _end_worker(self, key: str) -> None:
-        """End the worker of ours that does a task; Dask gives the task to another."""
-        raise NotImplementedError
+    def _try_with_fewer(self, attempt: Attempt, report: Report) -> bool:
+        """Return whether a task was lost for want of memory, and is to be tried beside fewer."""
+        return False
+
+    def _lacked_memory(self, attempt: Attempt) -> bool:
+        """Return whether the system ended processes for want of memory since a task began."""
+        return False
+
+    def _end_worker(self, key: str) -> bool:
+        """End the worker that does a task, which Dask then gives to another; return whether it is
+        ours to end."""
+        return False
 
     @abc.abstractmethod
     def _arrived(self, task: Task, answer: Any) -> Record:
         """Return the task's record, its files in their place."""
 
 
-def _was_lost(future: "Future") -> bool:
-    from distributed import KilledWorker
-
-    return future.status == "error" and isinstance(future.exception(), KilledWorker)
-
-
-def _hear(event: Event, submitted: dict[str, _Attempt], silence: Silence) -> None:
+def _hear(event: Event, submitted: dict[str, Attempt], silence: Silence) -> None:
     """Take an event for a sign of life; with its start a task is at work."""
     if event["kind"] == "start":
         for attempt in submitted.values():

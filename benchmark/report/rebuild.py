@@ -11,6 +11,7 @@ from benchmark.execution.progress import say
 from benchmark.experiments import catalogue
 from benchmark.experiments.claims_table import write_claims
 from benchmark.experiments.figures import redraw_experiments
+from benchmark.formatting import some
 from benchmark.report import build
 from benchmark.report.screen import show_answers, show_claims, show_comparison
 from benchmark.results import tables
@@ -47,6 +48,8 @@ def rebuild(
     claims = write_claims(store)
     if measured:
         show_claims(console, store, claims)
+    if damaged := [name for name in measured if not store.measurement(name)]:
+        say(console, f"Unfinished or damaged, and left out: {some(damaged)}.")
     for name, reason in undrawn.items():
         say(console, f"Not drawn anew: {name}: {reason}")
     write_page(store, console)

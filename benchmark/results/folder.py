@@ -272,9 +272,9 @@ class Store:
         write_atomic(self._experiment(name, "error.txt"), text)
 
     def measured(self) -> list[str]:
-        """Return the names of the experiments that have a table here."""
-        tables = (self.path / "experiments").glob("*.csv")
-        return sorted(path.stem for path in tables if path.stem != CLAIMS)
+        """Return the names of the experiments that left a table or a record here."""
+        paths = (self.path / "experiments").glob("*.*")
+        return sorted({path.stem for path in paths if path.suffix in (".csv", ".json")} - {CLAIMS})
 
     def survey(self) -> Survey:
         """Return settings and purposes of the runs that runs.csv lists, or of all where it cannot

@@ -2,10 +2,6 @@
 
 import contextlib
 import csv
-import hashlib
-import io
-import json
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.results import predictions
+from benchmark.results import checkpoint, predictions
 from benchmark.results.formats import (
-    csv_text,
     not_a_file,
     read_file,
     remove,
@@ -24,17 +19,13 @@ from benchmark.results.formats import (
     write_atomic,
     write_record,
 )
-from benchmark.results.run_state import RunState, read_run_record, state_of
-from benchmark.results.schema import DONE, HISTORY_COLUMNS, final_scores, spec_columns
+from benchmark.results.run_state import RunState, history_text, read_run_record, state_of
+from benchmark.results.schema import DONE, final_scores
 from benchmark.training.spec import RunSpec
 
 if TYPE_CHECKING:
     from benchmark.training.loop import Checkpoint, Outcome
 
-_DIGEST_BYTES = 32
-# Of each epoch in a checkpoint.
-_METRICS = ("loss", "accuracy", "binary_accuracy")
-_NUMBERS = (*_METRICS, *(f"val_{name}" for name in _METRICS), "seconds")
 _PREDICTION_FILES = (predictions.NAME, predictions.OLDER_NAME)
 _TRANSFERRED = ("run.json", "history.csv", *_PREDICTION_FILES, "log.txt")
 
@@ -101,34 +92,16 @@ class RunFolder:
         """Return where an interrupted run stopped, or None if there is nothing whole."""
         from benchmark.training.loop import Checkpoint
 
-        try:
-            data = read_file(self._checkpoint)
-        except OSError:
-            return None
-        digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != digest:
-            return None
-        try:
-            rows, arrays = _unpacked(content)
-        except Exception:
-            # What is no checkpoint raises almost anything.
-            return None
-        return Checkpoint(rows, arrays)
+        saved = checkpoint.read(self._checkpoint)
+        return Checkpoint(*saved) if saved else None
 
-    def save_checkpoint(self, checkpoint: "Checkpoint") -> None:
+    def save_checkpoint(self, saved: "Checkpoint") -> None:
         """Write rows and arrays as one file: they are always of the same epoch."""
-        buffer = io.BytesIO()
-        rows = np.frombuffer(json.dumps(checkpoint.rows).encode(), np.uint8)
-        arrays: dict[str, Any] = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
-        np.savez(buffer, rows=rows, **arrays)
-        content = buffer.getvalue()
-        write_atomic(self._checkpoint, hashlib.sha256(content).digest() + content)
+        checkpoint.write(self._checkpoint, saved.rows, saved.arrays)
 
     def write_history(self, spec: RunSpec, rows: list[dict[str, Any]]) -> None:
         """Write history.csv, one row per epoch."""
-        settings = spec_columns(spec, spec.run)
-        text = csv_text(HISTORY_COLUMNS, ({**settings, **row} for row in rows))
-        write_atomic(self.path / "history.csv", text)
+        write_atomic(self.path / "history.csv", history_text(spec, spec.run, rows))
 
     def finish(
         self, spec: RunSpec, outcome: "Outcome", labels: np.ndarray, facts: dict[str, Any]
@@ -217,22 +190,3 @@ class RunFolder:
         """Forget the run, the record first."""
         for name in (*_TRANSFERRED, "checkpoint"):
             remove(self.path / name)
-
-
-def _unpacked(content: bytes) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Return the rows and the arrays of a checkpoint.
-
-    Raises:
-        Exception: of almost any kind, where it is none.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # `save_checkpoint` does not compress, and what is compressed could be of any size.
-        if sum(member.file_size for member in archive.infolist()) > len(content):
-            raise ValueError("more than the file holds")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        rows = json.loads(archive["rows"].tobytes())
-        arrays = [archive[f"array_{i}"] for i in range(len(archive.files) - 1)]
-    for epoch, row in enumerate(rows, start=1):
-        if row["epoch"] != epoch or not all(isinstance(row[name], float) for name in _NUMBERS):
-            raise ValueError("rows that are no epochs")
-    return rows, arrays

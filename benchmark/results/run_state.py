@@ -7,12 +7,13 @@ for what is done. What is not whole is not believed, whoever wrote it.
 import csv
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import one_line
+from benchmark.results import checkpoint
 from benchmark.results.formats import csv_text, matches, read_file, read_record
 from benchmark.results.predictions import COLUMNS, recorded_name, unpacked
 from benchmark.results.schema import DAMAGED, DONE, HISTORY_COLUMNS, UNFINISHED, spec_columns
@@ -128,10 +129,21 @@ def _with_plain_ends(data: bytes) -> bytes:
     return data.replace(b"\r\n", b"\n") if b"\r" in data else data
 
 
+def history_text(spec: RunSpec, run: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return what history.csv holds of a run with these epochs."""
+    settings = spec_columns(spec, run)
+    return csv_text(HISTORY_COLUMNS, ({**settings, **row} for row in rows))
+
+
 def _history_so_far(folder: Path, spec: RunSpec | None) -> str:
-    """Return the epochs of a run that is not done; none where they are damaged or not known."""
+    """Return the epochs of a run that is not done: those of its checkpoint, which has a digest, or
+    of history.csv where there is no whole one; none where they are damaged or not known."""
     try:
-        return _epochs(_with_plain_ends(read_file(folder / "history.csv")), spec, folder.name)
+        if spec and (saved := checkpoint.read(folder / "checkpoint")):
+            history = history_text(spec, folder.name, saved[0]).encode()
+        else:
+            history = _with_plain_ends(read_file(folder / "history.csv"))
+        return _epochs(history, spec, folder.name)
     except (OSError, ValueError, csv.Error):
         return ""
 

@@ -55,16 +55,19 @@ def survey(path: Path) -> Survey:
         pass
     except (OSError, ValueError, csv.Error):
         found.notes.append("runs.csv is damaged: the runs are listed anew from runs/.")
-    damaged = []
+    damaged: list[str] = []
+    unknown: list[str] = []
     for name in rows or names:
         try:
             settings = _settings(path / "runs" / name, rows.get(name, {}))
         except ValueError:
-            damaged += [name] if name in recorded else []
+            (damaged if name in recorded else unknown).append(name)
             continue
         found.specs[name], found.purposes[name] = settings
     if damaged:
         found.notes.append(f"Damaged, with settings unknown, and left out: {some(damaged)}.")
+    if unknown:
+        found.notes.append(f"Unfinished, with settings unknown, and left out: {some(unknown)}.")
     return found
 
 

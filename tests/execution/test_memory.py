@@ -1,12 +1,17 @@
 """Workers that the system ends for want of memory: fewer at once, then a reason."""
 
 import itertools
+import re
+import threading
 
+import psutil
 import pytest
 from distributed import KilledWorker
 
-from benchmark.execution import workers
+from benchmark import cli, load_results
+from benchmark.execution import local, workers
 from benchmark.execution.memory import oom_kills
+from benchmark.results.formats import write_atomic
 from tests.execution.test_silence import Task
 
 FILES = {
@@ -68,21 +73,13 @@ class Client:
         pass
 
 
-class Workers(workers.DaskWorkers):
+class Workers(local.LocalWorkers):
     """A machine with memory for so many tasks at once."""
 
-    _ours = True
-
     def __init__(self, jobs, fit):
-        self._client, self._topic = Client(), "job"
+        self._client = Client()
         self._jobs, self._fit = jobs, fit
         self.keys = set()
-
-    def _slots(self):
-        return self._jobs
-
-    def _limit(self, slots):
-        self._jobs = min(self._jobs, slots)
 
     def _start(self, task, rank):
         key = f"{task.name}-{len(self.keys)}"
@@ -91,18 +88,17 @@ class Workers(workers.DaskWorkers):
             return Future(key, {"run": task.name, "status": "complete"})
         return Future(key, KilledWorker(key, None, allowed_failures=2))
 
-    def _execute(self, task, topic):
-        raise NotImplementedError
 
-    def _arrived(self, task, answer):
-        return answer
+def counted_by(monkeypatch, count):
+    for module in (workers, local):
+        monkeypatch.setattr(module, "oom_kills", count)
 
 
 def done(monkeypatch, jobs, fit):
     """Return the records, and what was said, of four tasks."""
     notes, pool = [], Workers(jobs, fit)
-    counted = itertools.count()
-    monkeypatch.setattr(workers, "oom_kills", lambda: next(counted))
+    counter = itertools.count()
+    counted_by(monkeypatch, lambda: next(counter))
     records = pool.run([Task(name) for name in "abcd"], lambda event: notes.append(event["detail"]))
     return list(records), notes
 
@@ -124,6 +120,44 @@ def test_what_lacks_memory_alone_says_so(monkeypatch):
 
 def test_a_loss_of_another_kind_is_not_put_down_to_memory(monkeypatch):
     pool = Workers(jobs=4, fit=0)
-    monkeypatch.setattr(workers, "oom_kills", lambda: 7)
+    counted_by(monkeypatch, lambda: 7)
     (record,) = pool.run([Task("a")], lambda event: None)
     assert record["error"] == "its worker was lost 3 times"
+
+
+def busy(output):
+    """Return the processes that are at work on runs."""
+    logs = [log for log in output.glob("runs/*/log.txt") if not (log.parent / "run.json").exists()]
+    started = [re.findall(r"process (\d+)", log.read_text(errors="replace")) for log in logs]
+    return [int(pids[-1]) for pids in started if pids and psutil.pid_exists(int(pids[-1]))]
+
+
+@pytest.mark.slow
+def test_a_machine_with_memory_for_one_run_does_them_one_by_one(tmp_path, monkeypatch, capfd):
+    """Where two are at work one is killed and counted, as the kernel does at a limit."""
+    output, count, done = tmp_path / "out", tmp_path / "proc/vmstat", threading.Event()
+    count.parent.mkdir()
+    count.write_text("oom_kill 0\n")
+    counted_by(monkeypatch, lambda: oom_kills(tmp_path))
+    monkeypatch.setattr(local, "LOST_WORKERS", 1)
+
+    def limit():
+        while not done.wait(0.02):
+            if len(pids := busy(output)) > 1:
+                write_atomic(count, f"oom_kill {oom_kills(tmp_path) + 1}\n")
+                victim = psutil.Process(pids[-1])
+                victim.kill()
+                victim.wait()
+
+    kernel = threading.Thread(target=limit)
+    kernel.start()
+    try:
+        words = "compare --dataset digits --limit 200 --epochs 1 --seeds 1 --jobs 2"
+        words += f" --activations relu,elu --output {output}"
+        assert cli.main(words.split()) == 0
+    finally:
+        done.set()
+        kernel.join()
+    assert "its worker lacked memory; 1 at once from now on" in capfd.readouterr().out
+    assert oom_kills(tmp_path) == 1
+    assert set(load_results(output).runs["status"]) == {"complete"}

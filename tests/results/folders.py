@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from benchmark.training.spec import RunSpec
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "digits"
 LABELS = np.arange(40) % 4
+KINDS = ("cut", "empty", "changed", "mark", "not text", "folder", "link", "gone")
 PREDICTED = np.where(np.arange(40) < 36, LABELS, (LABELS + 1) % 4)
 
 
@@ -108,6 +110,38 @@ def age(folder, probability=0.75001):
         record["checksums"]["predictions.csv"] = checksum
 
     reseal(folder, change)
+
+
+def damage(path, kind, outside=None):
+    """Damage a file in one of `KINDS`; what it is then a link to lies in the folder `outside`."""
+    data = path.read_bytes()
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+        (path / "mine").write_text("kept")
+    elif kind == "link":
+        target = (outside or path.parent.parent) / f"target of {path.name}"
+        target.write_bytes(data)
+        path.symlink_to(target)
+    elif kind != "gone":
+        path.write_bytes(
+            {
+                "cut": data[: len(data) // 2],
+                "empty": b"",
+                "changed": _with_another_digit(data),
+                "mark": b"\xef\xbb\xbf" + data,
+                "not text": data[:-1] + b"\xff" + data[-1:],
+            }[kind]
+        )
+
+
+def _with_another_digit(data):
+    """Change the last decimal of all, which no reader can tell from a right one."""
+    digits = list(re.finditer(rb"\.[0-8]", data)) or list(re.finditer(rb"[0-8]", data))
+    if not digits:
+        return data + b"9"
+    place = digits[-1].end()
+    return data[: place - 1] + b"9" + data[place:]
 
 
 def contents(path):

@@ -10,43 +10,23 @@ import pytest
 
 from benchmark.errors import RequestError
 from benchmark.report import contents as report_contents
+from benchmark.report import describe
+from benchmark.results import checkpoint
 from benchmark.results.folder import Store
 from benchmark.results.formats import remove
 from benchmark.results.merge import merge
 from tests.results.folders import (
+    KINDS,
     REFERENCE,
     comparison,
     contents,
+    damage,
     finish,
     report,
     spec_of,
 )
 
-KINDS = ("cut", "empty", "changed", "mark", "not text", "folder", "link", "gone")
-
-
-def damage(path, kind):
-    data = path.read_bytes()
-    path.unlink()
-    if kind == "folder":
-        path.mkdir()
-        (path / "mine").write_text("kept")
-    elif kind == "link":
-        target = path.parent.parent / f"target of {path.name}"
-        target.write_bytes(data)
-        path.symlink_to(target)
-    elif kind != "gone":
-        first = re.search(rb"[0-8]", data)
-        digit = first.start() if first else 0
-        path.write_bytes(
-            {
-                "cut": data[: len(data) // 2],
-                "empty": b"",
-                "changed": data[:digit] + b"9" + data[digit + 1 :],
-                "mark": b"\xef\xbb\xbf" + data,
-                "not text": data[:-1] + b"\xff" + data[-1:],
-            }[kind]
-        )
+METRICS = ("loss", "accuracy", "binary_accuracy")
 
 
 @pytest.fixture(scope="session")
@@ -202,6 +182,39 @@ def test_a_damaged_table_without_runs_says_what_helps(folder):
     damage(folder / "runs.csv", "not text")
     with pytest.raises(RequestError, match="bring that folder back, or remove the table"):
         report(folder)
+
+
+def test_epochs_of_an_unfinished_run_are_those_of_its_checkpoint(folder):
+    """Its history.csv has no checksum yet."""
+    unfinished, before = Store(folder).folder(spec_of("relu").run), tables(folder)
+    metrics = [f"{part}{name}" for part in ("", "val_") for name in METRICS]
+    rows = [{**dict.fromkeys(metrics, 0.25), "epoch": 1, "seconds": 0.25}]
+    unfinished.write_history(spec_of("relu"), rows)
+    checkpoint.write(unfinished.path / "checkpoint", rows, [])
+    remove(unfinished.path / "run.json")
+    report(folder)
+    right = tables(folder)
+    assert right != before
+    path = unfinished.path / "history.csv"
+    path.write_text(path.read_text().replace("0.25", "0.99"))
+    report(folder)
+    assert tables(folder) == right
+
+
+def test_an_unfinished_run_that_is_listed_nowhere_any_more_is_named(folder):
+    run = spec_of("relu").run
+    remove(folder / "runs" / run / "run.json")
+    assert "with settings unknown" not in report(folder)
+    damage(folder / "runs.csv", "cut")
+    assert f"Unfinished, with settings unknown, and left out: {run}." in report(folder)
+
+
+@pytest.mark.parametrize(("ending", "kind"), [("csv", "gone"), ("csv", "cut"), ("json", "empty")])
+def test_an_experiment_that_is_left_out_is_named(folder, ending, kind, capsys):
+    damage(folder / f"experiments/worked_examples.{ending}", kind)
+    assert "Unfinished or damaged, and left out: worked_examples." in report(folder)
+    describe.show_status(str(folder))
+    assert "unfinished or damaged" in capsys.readouterr().out
 
 
 def test_line_ends_of_windows_are_no_damage(folder, tmp_path):
