@@ -183,8 +183,10 @@ def report(rows: list[dict]) -> str:
     frame = pd.DataFrame(rows, columns=COLUMNS)
     parts = dict(iter(frame.groupby("question")))
     lines = [
-        f"Of each simulation {frame['repetitions'].iloc[0]} repetitions; 95 % intervals in"
-        " brackets.",
+        f"By `python perf/error_rates.py`: of each simulation {frame['repetitions'].iloc[0]}"
+        " repetitions; 95 % intervals in brackets. Error rates of 5 % at most are promised where"
+        " runs of the same seed are independent draws from the same distribution. The other kinds"
+        " of noise, too, have the same mean for all activations.",
         *false_difference_lines(parts[FALSE_DIFFERENCE]),
         *false_equality_lines(parts[FALSE_EQUALITY]),
         *power_lines(parts[POWER]),
