@@ -1,6 +1,9 @@
-"""The errors that users see as one line, and their wording."""
+"""The errors that users see as one line, their wording, and the command that helps."""
 
 import difflib
+import os
+import shlex
+import sys
 from collections.abc import Collection, Iterable
 
 
@@ -38,3 +41,9 @@ def one_line(error: BaseException) -> str:
     """Return an exception's message as one line: of a system error, the system's own words."""
     system = error.strerror if isinstance(error, OSError) else None
     return " ".join(str(system or error).split()) or type(error).__name__
+
+
+def this_python() -> str:
+    """Return how to call this Python from here."""
+    near = os.path.relpath(sys.executable)
+    return shlex.quote(sys.executable if near.startswith("..") else near)

@@ -9,9 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from benchmark.errors import ReportError, RequestError
+from benchmark.errors import ReportError, RequestError, this_python
 from benchmark.execution import interrupts
-from benchmark.formatting import this_python
 from benchmark.results import request_file
 from benchmark.training import environment
 

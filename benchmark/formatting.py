@@ -1,8 +1,5 @@
-"""Numbers, lists and commands as text for readers."""
+"""Numbers and lists as text for readers."""
 
-import os
-import shlex
-import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -77,9 +74,3 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"about {round(seconds / 60)} min"
     return f"about {seconds / 3600:.1f} h"
-
-
-def this_python() -> str:
-    """Return how to call this Python from here."""
-    near = os.path.relpath(sys.executable)
-    return shlex.quote(sys.executable if near.startswith("..") else near)

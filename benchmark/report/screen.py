@@ -9,9 +9,10 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.errors import this_python
 from benchmark.execution.progress import say
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART
-from benchmark.formatting import plain, this_python
+from benchmark.formatting import plain
 from benchmark.report import facts
 from benchmark.report.text import fill
 from benchmark.results.folder import Store

@@ -4,8 +4,8 @@ The evidence is a martingale, so that adding seeds to a comparison and looking a
 inflate its errors. Functions take differences (m, n), a row for each of m pairs of activations and
 a column for each seed, in the order of seeds; NaN is a missing value.
 
-Differences are taken to be symmetric about zero under the null hypothesis. `docs/statistics.md`
-says what that rules out.
+Without a difference, the two runs of a seed are taken to be independent draws of the same
+distribution. `docs/statistics.md` says what that rules out.
 """
 
 from typing import NamedTuple
@@ -16,6 +16,9 @@ from scipy import stats
 ALPHA = 0.05
 # Variance of the normal prior on the standardized difference.
 PRIOR_VARIANCE = 1.0
+# Before that many pairs no interval has bounds: outcomes that are opposed in every seed, the same
+# scores in another order, would break the promise of small families.
+FEWEST_PAIRS = 8
 # After how many pairs equality is tested, each time at a third of ALPHA.
 EQUALITY_LOOKS = (10, 20, 40)
 # How many more pairs are considered when it is asked how many would decide.
@@ -74,13 +77,13 @@ def half_width(n: np.ndarray, std: np.ndarray, threshold: float) -> np.ndarray:
     """Return half the width of the confidence sequence after n differences.
 
     It holds the means against which `e_value` is below the threshold; it is infinite while these
-    are all.
+    are all, and below `FEWEST_PAIRS`.
     """
     wider = 1 + n * PRIOR_VARIANCE
     c = (threshold * np.sqrt(wider)) ** (2 / n)
     with np.errstate(invalid="ignore", divide="ignore"):
         width = std / np.sqrt(n) * np.sqrt((n - 1) * (c - 1) / (1 - c / wider))
-    return np.where((c < wider) & (n > 1), width, np.inf)
+    return np.where((c < wider) & (n >= FEWEST_PAIRS), width, np.inf)
 
 
 def evidence(differences: np.ndarray, family: int, margin: float = np.nan) -> Evidence:

@@ -84,7 +84,7 @@ def stand_ins():
         patch.setattr(build, "write_page", lambda store: store.write_text("report.html", "0.5"))
         for module, names in (
             (tables.summary, ("summarize", "time_to_accuracy", "tuning")),
-            (tables.comparisons, ("compare", "all_pairs", "ranks", "single_pairs")),
+            (tables.comparisons, ("compare", "all_pairs", "compared_runs")),
             (tables.confusion, ("confusion", "misclassified", "best_and_worst")),
         ):
             for name in names:

@@ -24,7 +24,7 @@ def test_e_value_is_the_bayes_factor_of_t(n, t):
 
 
 def test_half_width_inverts_the_e_value():
-    n, std, threshold = np.array([7, 12, 40]), np.array([0.5, 2.0, 1.0]), 21 / verdicts.ALPHA
+    n, std, threshold = np.array([8, 12, 40]), np.array([0.5, 2.0, 1.0]), 21 / verdicts.ALPHA
     half = verdicts.half_width(n, std, threshold)
     assert np.isfinite(half).all()
     np.testing.assert_allclose(verdicts.e_value(n, half, std), threshold)
@@ -34,8 +34,9 @@ def test_when_the_interval_begins():
     def finite(n, family):
         return np.isfinite(verdicts.half_width(np.array(n), np.array(1.0), family / verdicts.ALPHA))
 
-    assert [finite(n, 21) for n in (1, 6, 7)] == [False, False, True]
-    assert [finite(n, 1) for n in (4, 5)] == [False, True]
+    assert [finite(n, 1) for n in (1, 7, 8)] == [False, False, True]
+    assert [finite(n, 21) for n in (7, 8)] == [False, True]
+    assert [finite(n, 190) for n in (8, 9)] == [False, True]
 
 
 def test_evidence_of_a_sample():
@@ -79,9 +80,9 @@ def test_nothing_and_one_difference_show_nothing():
 
 
 def test_equal_differences_are_evidence_but_no_proof_at_once():
-    assert word([0.1] * 3) == UNDECIDED
-    assert word([0.1] * 6) == BETTER
-    assert word([-0.1] * 6) == WORSE
+    assert word([0.1] * 7) == UNDECIDED
+    assert word([0.1] * 8) == BETTER
+    assert word([-0.1] * 8) == WORSE
     # By rounding they would have a spread.
     found = evidence(np.full((1, 9), 0.1), 1)
     assert (found.low[0], found.high[0], found.std[0]) == (0.1, 0.1, 0.0)
