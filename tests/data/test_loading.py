@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from benchmark.data import catalogue, loading
 from benchmark.data.loading import load, locate, split, whereabouts
@@ -52,6 +53,20 @@ def test_digits():
     parts = split(dataset)
     assert [len(x) for x in (parts.x_train, parts.x_val, parts.x_test)] == [1149, 288, 360]
     assert [len(y) for y in (parts.y_train, parts.y_val, parts.y_test)] == [1149, 288, 360]
+
+
+def test_digits_are_scikit_learns_in_a_stratified_order():
+    dataset = load(locate("digits"))
+    rows = np.concatenate([dataset.x_train, dataset.x_test]).reshape(1797, 64)
+    labels = np.concatenate([dataset.y_train, dataset.y_test])
+    known = load_digits()
+    order, known_order = (np.lexsort(values.T) for values in (rows, known.data))
+    np.testing.assert_array_equal(rows[order], known.data[known_order])
+    np.testing.assert_array_equal(labels[order], known.target[known_order])
+    # Whatever the limit: two of a class more or fewer than its share at most.
+    shares = np.bincount(labels) / len(labels)
+    for cut in (100, 500, 1149, 1437):
+        np.testing.assert_allclose(np.bincount(labels[:cut]), cut * shares, atol=2)
 
 
 def test_digits_needs_no_folder(tmp_path):

@@ -27,7 +27,7 @@ def data():
 
 
 def setting(data, names, seeds=(0,), **options):
-    chosen = {"gains": [1.0, 16.0], "depths": [3], "rate": 0.01, **options}
+    chosen = {"gains": [1.0, 64.0], "depths": [3], "rate": 0.01, **options}
     return Setting(tuple(map(resolve, names)), seeds, chosen, "digits", data)
 
 
@@ -51,18 +51,18 @@ def one(table, name="relu", clipping="off", gain=1, seed=0):
 
 
 def test_large_weights_explode_and_clipped_ones_do_not(measured):
-    free = one(measured, gain=16)
+    free = one(measured, gain=64)
     assert not free.finite.iloc[-1]
     assert free.finite.iloc[:-1].all()
     assert free.iloc[-1][["loss", "gradient_norm", "first_update"]].isna().all()
     assert free.step.iloc[-1] < measured.steps.iloc[0] == 20
     for clipping in ("value", "norm"):
-        rows = one(measured, clipping=clipping, gain=16)
+        rows = one(measured, clipping=clipping, gain=64)
         assert rows.finite.all()
         assert rows.step.iloc[-1] == 20
 
 
-@pytest.mark.parametrize("gain", [1, 16])
+@pytest.mark.parametrize("gain", [1, 64])
 def test_first_step_is_that_of_the_network(measured, data, gain):
     asked = setting(data, ())
     x, y = asked.pixels("train", standardized=True), asked.labels("train")
@@ -252,7 +252,7 @@ def test_outcomes_have_one_row_per_network():
 def test_method_tells_the_settings_of_the_table(measured):
     text = EXPERIMENT.method(measured)
     assert "3 hidden layers of 128 units on digits" in text
-    assert "multiplied by 1 and 16, trained for 20 steps" in text
+    assert "multiplied by 1 and 64, trained for 20 steps" in text
     assert "rate 0.01" in text
     assert "2 seeds" in text
     assert "; 1 seed." in EXPERIMENT.method(measured[measured.seed == 0])
