@@ -78,6 +78,7 @@ def stand_ins():
         patch.setattr(loop, "train", train)
         patch.setattr(training_run, "peak_memory_mb", lambda: 100.5)
         patch.setattr(provenance, "describe", lambda: facts)
+        patch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
         patch.setattr(os, "fsync", lambda descriptor: None)
         patch.setattr(build, "write_figures", lambda store, *rest: drawn(store, "accuracy"))
         patch.setattr(figures, "draw_experiment", lambda store, name, *rest: drawn(store, name))
