@@ -347,6 +347,8 @@ def test_which_runs_are_compared():
     scores = {"relu": [0.5, None, "diverged"], "elu": [None, 0.7, 0.6]}
     assert comparisons.compared_runs(made(scores)) == ["elu-1", "elu-2", "relu-0"]
     assert comparisons.compared_runs(made({"relu": [0.5]})) == []
+    many = comparisons.compared_runs(made({"relu": [0.5] * 50, "elu": [0.5] * 50}))
+    assert len(many) == 2 * comparisons.QUALIFYING_SEEDS
 
 
 def test_letters_of_a_setting():
