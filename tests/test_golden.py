@@ -13,7 +13,7 @@ from benchmark.results import predictions, provenance
 from benchmark.results import tables as derived_tables
 from benchmark.results.folder import Store
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "digits"
+REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "mnist1d"
 # One activation with a kernel of TensorFlow's own, one with AlphaDropout, one compiled by XLA.
 GOLDEN = ("relu", "selu", "gelu")
 DECIDES_BITS = ("tensorflow", "keras", "numpy")
@@ -50,10 +50,10 @@ def test_three_reference_runs_come_out_bit_for_bit(tmp_path):
     reason = why_other_bits(json.loads((REFERENCE / "environment.json").read_text()))
     if reason:
         pytest.skip(f"bits may differ: {reason}")
-    compare(GOLDEN, dataset="digits", seeds=1, epochs=30, jobs=1, output=tmp_path)
+    compare(GOLDEN, dataset="mnist1d", seeds=1, epochs=40, jobs=1, output=tmp_path)
     names = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert [re.split("-s0", name)[0] for name in names] == [
-        f"digits-cnn-{name}" for name in sorted(GOLDEN)
+        f"mnist1d-cnn-{name}" for name in sorted(GOLDEN)
     ]
     for name in names:
         new, old = tmp_path / "runs" / name, REFERENCE / "runs" / name

@@ -18,7 +18,7 @@ from benchmark.training.spec import RunSpec
 
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "notebooks" / "report.ipynb"
-REFERENCE = ROOT / "results" / "reference" / "digits"
+REFERENCE = ROOT / "results" / "reference" / "mnist1d"
 IMAGES, EPOCHS = 40, 3
 LABELS = np.arange(IMAGES) % 4
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -150,7 +150,7 @@ def test_the_kept_notebook_shows_the_reference_results():
     assert shown == {path.stem for path in REFERENCE.glob("figures/*.png")}
     assert REPORT.stat().st_size < 2e6
     (named,) = (cell for cell in kept.cells if "folder" in cell.metadata.get("tags", []))
-    assert named.source == 'FOLDER = "../results/reference/digits"'
+    assert named.source == 'FOLDER = "../results/reference/mnist1d"'
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from benchmark.results.formats import write_record
 from benchmark.training.loop import Outcome
 from benchmark.training.spec import RunSpec
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "digits"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "mnist1d"
 LABELS = np.arange(40) % 4
 KINDS = ("cut", "empty", "changed", "mark", "not text", "folder", "link", "gone")
 PREDICTED = np.where(np.arange(40) < 36, LABELS, (LABELS + 1) % 4)

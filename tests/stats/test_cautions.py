@@ -1,4 +1,3 @@
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,8 +6,6 @@ import pytest
 from benchmark.stats import cautions
 from benchmark.stats.summary import summarize
 from tests.stats.test_summary import epochs, made
-
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
 def test_own_runs_are_no_load():
@@ -106,10 +103,3 @@ def test_more_than_a_quarter_is_noted():
         "2 of 4 runs still improving at the end (speed is compared too)",
     ]
     assert summarize(runs)["n_still_improving"].isna().all()
-
-
-def test_at_the_tuned_rates_of_the_reference_fewer_runs_still_improve():
-    """Of ReLU at 0.001 in 30 epochs nearly all do; at its tuned rate, 0.003, it has arrived."""
-    summary = pd.read_csv(REFERENCE / "tuned" / "summary.csv")
-    relu = summary[summary["activation"] == "relu"].set_index("rates")["n_still_improving"]
-    assert relu.to_dict() == {"shared": 9, "tuned": 3}
