@@ -237,11 +237,11 @@ def _ranged(column: pd.Series) -> list[str]:
 
 
 def _dataset(rows: pd.DataFrame) -> Facts:
-    images = rows["test_images"].dropna()
+    examples = rows["test_images"].dropna()
     return {
         "name": rows["dataset"].iloc[0],
         "limits": [None if pd.isna(limit) else int(limit) for limit in rows["limit"].unique()],
-        "test_images": int(images.iloc[0]) if len(images) else None,
+        "test_images": int(examples.iloc[0]) if len(examples) else None,
         "majority_share": rows["majority_share"].max(),
     }
 

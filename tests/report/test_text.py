@@ -378,9 +378,9 @@ class TestSetting:
     def test_one_setting(self):
         changes = [{"activation": name, "seed": seed} for name in ("a", "b") for seed in (0, 1)]
         text = setting(runs(*changes), MACHINE)
-        assert text.startswith("4 runs, all complete.\n\n- **Data:** digits, all training images,")
+        assert text.startswith("4 runs, all complete.\n\n- **Data:** digits, all training ex")
         for part in (
-            "360 test images, scored once at the end (guessing the most frequent class would give"
+            "360 test examples, scored once at the end (guessing the most frequent class would give"
             " 10.28 %)",
             "**Network:** cnn (two convolutions",
             "adam, learning rate 0.001, batches of 128, epochs: 30, categorical crossentropy",
@@ -397,7 +397,7 @@ class TestSetting:
     def test_what_is_not_known_is_left_out(self):
         text = setting(runs({"test_images": None, "majority_share": None}))
         assert "1 run, complete." in text
-        assert "digits, all training images. Validation" in text
+        assert "digits, all training examples. Validation" in text
         assert "**Machine:** runs on CPU" in text
 
     def test_a_test_set_that_validates_is_not_scored_once(self):
@@ -417,7 +417,7 @@ class TestSetting:
             "mlp (three dense layers",
             " or mine or mlp",
             "epochs: 5 and 30",
-            "digits, the first 100 or all training images",
+            "digits, the first 100 or all training examples",
             "; mnist, all training",
             "runs on CPU and GPU, threads: 1 and 2",
             "2 settings are compared, which differ in learning rate:\n\n- A\n- B &lt;c&gt;",
@@ -516,5 +516,5 @@ def test_tuning():
 def test_final():
     assert fill("final.md", complete=False, not_learned=False).startswith("No run is complete")
     text = fill("final.md", complete=True, not_learned=True)
-    assert "not what other test images would" in text
+    assert "not what other test examples would" in text
     assert "at most 5 points above guessing" in text
