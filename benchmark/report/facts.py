@@ -101,6 +101,7 @@ def verdicts(comparisons: pd.DataFrame) -> Facts | None:
         "groups": {word: who for word, who in groups.items() if who or word in (BETTER, WORSE)},
         "most_pairs": int(rows["n_pairs"].max()),
         "margin": rows["margin"].max(),
+        "with_other_examples": bool(rows["crossed_low"].notna().any()),
         "only_these": list(rows.loc[rows["holds_for"] == ONLY_THESE, "activation"]),
         "contradicted": _contradicted(comparisons),
     }

@@ -189,6 +189,7 @@ def comparisons(*rows, baseline="relu", metric="test_accuracy", n_pairs=10):
                 "ci_low": None if difference is None else difference - 0.002,
                 "ci_high": None if difference is None else difference + 0.002,
                 "verdict": verdict,
+                "crossed_low": None,
                 "holds_for": None,
                 "margin": 0.005,
                 "note": None,
@@ -235,6 +236,12 @@ class TestDifferences:
         only = {"holds_for": "these test examples"}
         text = differences(comparisons(("elu", 0.01, "better", only), ("selu", 0.1, "better")))
         assert "For elu the verdict holds on these test examples" in text
+
+    def test_the_interval_with_other_examples_is_explained_where_it_is_known(self):
+        row = ("elu", 0.01, "better")
+        assert "*With other examples too*" not in differences(comparisons(row))
+        text = differences(comparisons((*row, {"crossed_low": -0.01})))
+        assert "*With other examples too* says what other seeds and other test examples" in text
 
     def test_accuracy_and_loss_that_disagree_are_both_said(self):
         table = comparisons(("elu", 0.01, "better"), ("selu", 0.01, "better"))
@@ -517,4 +524,5 @@ def test_final():
     assert fill("final.md", complete=False, not_learned=False).startswith("No run is complete")
     text = fill("final.md", complete=True, not_learned=True)
     assert "not what other test examples would" in text
+    assert "It is not that of a difference" in text
     assert "at most 5 points above guessing" in text
