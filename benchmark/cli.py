@@ -121,7 +121,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         help="90s, 10m or 2h: --seeds auto begins no further round after that",
     )
     add("--epochs", help="epochs of each run")
-    add("--batch-size", default="128", help="images per step (default: 128); may be a list")
+    add("--batch-size", default="128", help="examples per step (default: 128); may be a list")
     add("--learning-rate", default="0.001", help="default: 0.001; may be a list")
     add("--optimizer", default="adam", help=f"{', '.join(spec.OPTIMIZERS)}; may be a list")
     add("--loss", help=f"{', '.join(spec.LOSSES)}; may be a list")

@@ -1,6 +1,6 @@
 """The catalogue of datasets: what is known of each before it is read.
 
-To add a dataset, add an entry to `CATALOGUE`. The hash in it is of pixels and labels, so that the
+To add a dataset, add an entry to `CATALOGUE`. The hash in it is of examples and labels, so that the
 same data count as the same in whatever container they come; where it differs, the error of
 `loading.load` gives the actual hash.
 """

@@ -338,7 +338,7 @@ def _verify(
             raise data_error(whole, f"holds {other.name}, not {entry.name}")
     raise data_error(
         whole,
-        f"the pixels and labels are not those of {entry.name}"
+        f"the examples and labels are not those of {entry.name}"
         f" (SHA-256 {sha256}, expected {entry.sha256})",
     )
 

@@ -104,7 +104,7 @@ class Experiment:
         activations: by default; None is the whole catalogue.
         seeds: how many by default; 0 for an experiment that draws nothing at random.
         options: further settings.
-        images: whether it needs a dataset.
+        images: whether it needs a dataset, of images or signals.
         alone: whether nothing else may run beside it, because it takes time.
         seconds: about how long it takes on one core by default: long ones start first.
         protocol: raised when the same settings would give other numbers than before.

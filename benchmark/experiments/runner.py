@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def find_data(
     wanted: ExperimentsRequest, dataset: str, data_dir: str | Path | None
 ) -> loading.Located | None:
-    """Find the images, if one of the experiments needs some.
+    """Find the dataset, if one of the experiments needs one.
 
     Raises:
         RequestError: there is no such dataset, or it cannot be had.
@@ -32,7 +32,7 @@ def find_data(
 
 
 def specs(wanted: ExperimentsRequest, located: loading.Located | None) -> list[MeasurementSpec]:
-    """Return the experiments asked for, on these images."""
+    """Return the experiments asked for, on this dataset."""
     data = loading.load(located) if located else None
     return specs_for(wanted, *((data.name, data.sha256) if data else ("", "")))
 
@@ -57,11 +57,11 @@ def measure(
     environment = provenance.describe()
     facts = {"environment": environment, "data_origin": located.origin if located else ""}
     tasks = tasks_for(specs, store, located, facts, fresh, style)
-    images = f", images: {located.name}" if located else ""
+    data = f", dataset: {located.name}" if located else ""
     if located and located.note:
         say(console, located.note)
     done = sum(task.finished() is not None for task in tasks)
-    say(console, f"{counted(len(tasks), 'experiment')}{images}; {done} already done.")
+    say(console, f"{counted(len(tasks), 'experiment')}{data}; {done} already done.")
     missing = engine.missing(tasks)
     if not missing:
         return {}

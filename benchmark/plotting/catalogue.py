@@ -188,7 +188,7 @@ def _share_misclassified(rows: pd.DataFrame) -> pd.Series:
     return wrong.groupby(rows["activation"]).sum() / rows.groupby("activation")["count"].sum()
 
 
-def _images_shown(rows: pd.DataFrame) -> pd.Series:
+def _examples_shown(rows: pd.DataFrame) -> pd.Series:
     return rows.groupby("activation").size()
 
 
@@ -276,20 +276,20 @@ KINDS = {
         "What is taken for what",
         "mistakes",
         partial(_table, table="confusion", figure=confusion_figure),
-        "Share of each true class that is read as another one, over all complete runs of the"
+        "Share of each true class that is taken for another one, over all complete runs of the"
         " activations with the highest and the lowest mean test accuracy.",
-        "share of test images misclassified",
+        "share of test examples misclassified",
         _share_misclassified,
         "%",
     ),
     "misclassified": Kind(
-        "Most misclassified test images",
+        "Most misclassified test examples",
         "mistakes",
         partial(_table, table="misclassified", figure=misclassified_figure),
-        "Test images that the activations with the highest and the lowest mean test accuracy"
+        "Test examples that the activations with the highest and the lowest mean test accuracy"
         " misclassified most often, with their true class and the class that they were taken for.",
-        "images shown",
-        _images_shown,
+        "examples shown",
+        _examples_shown,
         "",
     ),
 }

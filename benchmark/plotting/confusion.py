@@ -20,7 +20,7 @@ from benchmark.plotting.panels import HEAT, heat_map
 from benchmark.plotting.style import WIDTH, figure_style, per_cent, say
 
 _ROLES = ("best", "worst")
-_IN_A_ROW = 6  # images
+_IN_A_ROW = 6  # examples
 _SMALL, _CELL = 7, 6  # points
 
 
@@ -33,8 +33,8 @@ def confusion_figure(
 ) -> Figure:
     """Draw the confusion matrices of the best and the worst activation's networks.
 
-    Rows are true classes, cells the share of the class's test images in percent. The diagonal, what
-    is right, is left in gray, so that the errors can be seen.
+    Rows are true classes, cells the share of the class's test examples in percent. The diagonal,
+    what is right, is left in gray, so that the errors can be seen.
 
     Args:
         confusion: one row per role, true and predicted class, as in confusion.csv.
@@ -82,27 +82,27 @@ def misclassified_figure(
     title: str = "",
     style: str = "light",
 ) -> Figure | None:
-    """Draw the test images that the best and the worst activation's networks misclassified most.
+    """Draw the test examples that the best and the worst activation's networks misclassified most.
 
     Args:
-        misclassified: one row per role and image, as in misclassified.csv; without pixels it
+        misclassified: one row per role and example, as in misclassified.csv; without pixels it
             is left out. One of height 1 is a signal, drawn as a line.
         line_styles: the activations' line styles; they are not needed here.
-        title: written above the images.
+        title: written above the examples.
         style: "light" or "dark".
 
     Returns:
         None if no row has pixels.
 
     Raises:
-        ValueError: for another style, for a row with a wrong number of pixels, and for several
-            rows of one role and image.
+        ValueError: for another style, for a row with a wrong number of values, and for several
+            rows of one role and example.
     """
     shown = misclassified[misclassified["pixels"].notna()]
     if shown.empty:
         return None
     if shown.duplicated(["role", "index"]).any():
-        raise ValueError("several rows for one image: draw one setting at a time")
+        raise ValueError("several rows for one example: draw one setting at a time")
     roles = _roles(shown)
     lines = [-(-len(rows) // _IN_A_ROW) for rows in roles.values()]
     with figure_style(style):
@@ -119,13 +119,13 @@ def misclassified_figure(
             for axes in places[len(rows) :]:
                 axes.remove()
             for axes, record in zip(places, rows.to_dict("records")):
-                _draw_image(axes, record)
+                _draw_example(axes, record)
         say(figure, title, _MISCLASSIFIED_CAPTION)
     return figure
 
 
 _MISCLASSIFIED_CAPTION = (
-    "test images misclassified in most runs, with the class most often taken for the true one; in"
+    "test examples misclassified in most runs, with the class most often taken for the true one; in"
     " how many runs; mean probability given to that class there"
 )
 
@@ -140,7 +140,7 @@ def _roles(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _shares(rows: pd.DataFrame, classes: np.ndarray) -> np.ndarray:
-    """Return the percentages of each true class, (n_classes, n_classes); NaN without images."""
+    """Return the percentages of each true class, (n_classes, n_classes); NaN without examples."""
     table = rows.pivot(index="true", columns="predicted", values="count")
     counts = table.reindex(index=classes, columns=classes).fillna(0).to_numpy(float)
     totals = counts.sum(axis=1, keepdims=True)
@@ -190,16 +190,16 @@ def _confusion_title(role: str, rows: pd.DataFrame) -> str:
 def _confusion_caption(roles: Mapping[str, pd.DataFrame]) -> str:
     runs = sorted({int(rows["n_runs"].iloc[0]) for rows in roles.values()})
     counts = " or ".join(counted(count, "run") for count in runs)
-    return f"percent of the test images of a class, counted over {counts}; gray: read rightly"
+    return f"percent of the test examples of a class, counted over {counts}; gray: right"
 
 
-def _draw_image(axes: Axes, record: Mapping[Hashable, Any]) -> None:
-    """Draw an image, or a signal, and below it what it is and what it is taken for."""
+def _draw_example(axes: Axes, record: Mapping[Hashable, Any]) -> None:
+    """Draw an image or a signal, and below it what it is and what it is taken for."""
     pixels = np.array(str(record["pixels"]).split(), dtype=float)
     shape = int(record["height"]), int(record["width"])
     if pixels.size != shape[0] * shape[1]:
         raise ValueError(
-            f"image {record['index']} has {pixels.size} pixels instead of {shape[0]} × {shape[1]}"
+            f"example {record['index']} has {pixels.size} values instead of {shape[0]} × {shape[1]}"
         )
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -207,7 +207,7 @@ def _draw_image(axes: Axes, record: Mapping[Hashable, Any]) -> None:
         axes.plot(pixels, color=GRAY)
         axes.set_box_aspect(1)
     else:
-        # Ink is dark on light paper in both styles: the images look like what was written.
+        # Ink is dark on light paper in both styles: images look like what was written.
         axes.imshow(pixels.reshape(shape), cmap="gray_r", vmin=0, vmax=record["scale"])
     words = f"true {record['true']}, read as {record['predicted']}\n"
     words += f"{record['n_misclassified']} of {counted(record['n_runs'], 'run')}"

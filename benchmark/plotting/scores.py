@@ -52,7 +52,7 @@ def final_figure(
     """Draw the test accuracy of every complete run, with mean, interval and median, best first.
 
     Where some runs lie far below the rest, a second panel shows a closer view of the rest. An extra
-    row shows how far the accuracy may be off because the test set is a sample.
+    row shows how far one accuracy may be off because the test set is a sample.
 
     Args:
         runs: one row per run: `activation`, `status`, `test_accuracy`, perhaps `test_images`.
@@ -218,12 +218,12 @@ def _draw_sampling_error(axes: Axes, place: float, error: float, runs: pd.DataFr
     """Draw a bar as long as the error on both sides, with words, below the last row."""
     middle, y = sum(axes.get_xlim()) / 2, place - 0.15
     axes.errorbar([middle], [y], xerr=[error], color=MUTED, capsize=3, linewidth=1.2)
-    images = runs["test_images"].dropna().tolist() if "test_images" in runs else []
-    of = f" ({counted(images[0], 'image')})" if images else ""
+    sizes = runs["test_images"].dropna().tolist() if "test_images" in runs else []
+    of = f" ({counted(sizes[0], 'test example')})" if sizes else ""
     axes.text(
         middle,
         y + 0.2,
-        f"sampling error of the\ntest set{of}: ± {100 * error:.2g} points",
+        f"sampling error of one\naccuracy{of}: ± {100 * error:.2g} points",
         ha="center",
         va="top",
         fontsize=SMALL,

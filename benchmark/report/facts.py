@@ -101,6 +101,7 @@ def verdicts(comparisons: pd.DataFrame) -> Facts | None:
         "groups": {word: who for word, who in groups.items() if who or word in (BETTER, WORSE)},
         "most_pairs": int(rows["n_pairs"].max()),
         "margin": rows["margin"].max(),
+        "with_other_examples": bool(rows["crossed_low"].notna().any()),
         "only_these": list(rows.loc[rows["holds_for"] == ONLY_THESE, "activation"]),
         "contradicted": _contradicted(comparisons),
     }
@@ -237,11 +238,11 @@ def _ranged(column: pd.Series) -> list[str]:
 
 
 def _dataset(rows: pd.DataFrame) -> Facts:
-    images = rows["test_images"].dropna()
+    examples = rows["test_images"].dropna()
     return {
         "name": rows["dataset"].iloc[0],
         "limits": [None if pd.isna(limit) else int(limit) for limit in rows["limit"].unique()],
-        "test_images": int(images.iloc[0]) if len(images) else None,
+        "test_images": int(examples.iloc[0]) if len(examples) else None,
         "majority_share": rows["majority_share"].max(),
     }
 

@@ -72,10 +72,8 @@ def differences(comparisons: pd.DataFrame) -> pd.DataFrame:
             "activation": ordered["activation"],
             "against": ordered["baseline"],
             "difference, points": [_or_dash(v, signed) for v in ordered["difference"]],
-            "95 % interval": [
-                "–" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
-                for low, high in zip(ordered["ci_low"], ordered["ci_high"])
-            ],
+            "95 % interval": _intervals(ordered, "ci"),
+            "with other examples too": _intervals(ordered, "crossed"),
             "pairs": ordered["n_pairs"],
             "evidence": [_or_dash(value, number) for value in ordered["e_value"]],
             "better in": [
@@ -88,7 +86,13 @@ def differences(comparisons: pd.DataFrame) -> pd.DataFrame:
             "note": ordered["note"].astype(object).fillna(""),
         }
     )
-    return table.drop(columns=[name for name in ("holds for", "note") if not table[name].any()])
+    rare = ("with other examples too", "holds for", "note")
+    return table.drop(columns=[name for name in rare if table[name].isin(["–", ""]).all()])
+
+
+def _intervals(rows: pd.DataFrame, name: str) -> list[str]:
+    ends = zip(rows[f"{name}_low"], rows[f"{name}_high"])
+    return ["–" if pd.isna(low) else f"{signed(low)} to {signed(high)}" for low, high in ends]
 
 
 def _or_dash(value: float | None, form: Callable[[float], str]) -> str:

@@ -41,8 +41,8 @@ def rebuild(
         raise _nothing_there(store)
     undrawn = redraw_experiments(store, style)
     if recorded:
-        known, images = _known_as(baseline), _data_at_hand(recorded)
-        figures = build.write_runs(store, recorded, found.purposes, style, known, images, margin)
+        known, data = _known_as(baseline), _data_at_hand(recorded)
+        figures = build.write_runs(store, recorded, found.purposes, style, known, data, margin)
         runs = store.table("runs.csv")
         show_comparison(console, store, runs, figures)
     claims = write_claims(store)

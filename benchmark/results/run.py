@@ -108,7 +108,7 @@ class RunFolder:
     ) -> dict[str, Any]:
         """Write the files of a finished run, run.json last, and return its record.
 
-        `labels` (n,) are the true classes of the test images; `facts` join the record as they
+        `labels` (n,) are the true classes of the test examples; `facts` join the record as they
         are (environment, data, activation, peak memory).
         """
         self.write_history(spec, outcome.rows)
@@ -156,10 +156,10 @@ class RunFolder:
             counts = Counter(row["true"] for row in csv.DictReader(table.splitlines()))
         except (OSError, KeyError, ValueError, csv.Error):
             return {}
-        images = counts.total()
-        if not images:
+        examples = counts.total()
+        if not examples:
             return {}
-        return {"test_images": images, "majority_share": max(counts.values()) / images}
+        return {"test_images": examples, "majority_share": max(counts.values()) / examples}
 
     def files(self) -> dict[str, bytes]:
         """Return the content of the run's files by name, for another folder to `receive`."""

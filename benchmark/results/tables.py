@@ -34,7 +34,7 @@ def derive(
         runs: the runs.
         baseline: what the others are compared with; None is the one of the folder's last tables,
             else ReLU, else the first activation.
-        data: the images, to show those that are misclassified; None takes those shown before.
+        data: the dataset, to show the misclassified examples; None takes those shown before.
         margin: difference in accuracy (a share) up to which two count as equal; None is that of
             the folder's last tables, else each dataset's own.
 
@@ -139,27 +139,28 @@ def _or_own(margin: object, dataset: str) -> float:
 def _with_pixels(
     misclassified: pd.DataFrame, data: Dataset | None, before: pd.DataFrame
 ) -> pd.DataFrame:
-    """Fill in the images, from the data or from the table written before."""
+    """Fill in the examples, from the data or from the table written before."""
     if misclassified.empty:
         return misclassified
     if data is not None:
-        images = {(data.name, index): _image(data, index) for index in set(misclassified["index"])}
+        indices = set(misclassified["index"])
+        examples = {(data.name, index): _pixels(data, index) for index in indices}
     else:
-        images = _images_of(before)
+        examples = _examples_of(before)
     wanted = zip(misclassified["dataset"], misclassified["index"])
-    shown = [images.get(key, [None] * len(_PIXELS)) for key in wanted]
+    shown = [examples.get(key, [None] * len(_PIXELS)) for key in wanted]
     filled = pd.DataFrame(shown, columns=_PIXELS, index=misclassified.index, dtype=object)
     return misclassified.assign(**{name: filled[name] for name in _PIXELS})
 
 
-def _images_of(before: pd.DataFrame) -> dict[tuple, list]:
-    """Return the images that an earlier table shows, by dataset and index, but no damaged ones."""
+def _examples_of(before: pd.DataFrame) -> dict[tuple, list]:
+    """Return an earlier table's examples, by dataset and index, but no damaged ones."""
     if not {"dataset", "index", *_PIXELS} <= set(before):
         return {}
     rows = before.dropna(subset=_PIXELS)
     keys = zip(rows["dataset"], rows["index"])
-    images = zip(keys, rows[_PIXELS].astype(object).to_numpy().tolist())
-    return {key: image for key, image in images if _is_whole(*image)}
+    examples = zip(keys, rows[_PIXELS].astype(object).to_numpy().tolist())
+    return {key: example for key, example in examples if _is_whole(*example)}
 
 
 def _is_whole(height: object, width: object, scale: object, pixels: object) -> bool:
@@ -172,7 +173,7 @@ def _is_whole(height: object, width: object, scale: object, pixels: object) -> b
     return whole and bool(np.isfinite(values).all()) and values[0] > 0
 
 
-def _image(data: Dataset, index: int) -> list:
-    """Return the columns of a test image; a signal is an image of height 1."""
+def _pixels(data: Dataset, index: int) -> list:
+    """Return height, width, scale and values of a test example; a signal's height is 1."""
     pixels = np.atleast_2d(data.x_test[index][..., 0])
     return [*pixels.shape, data.scale, " ".join(str(value) for value in pixels.ravel())]

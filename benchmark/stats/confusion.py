@@ -1,7 +1,7 @@
 """Confusion of classes by the best and the worst activation: tables from runs' predictions.
 
 DataFrame in, DataFrame out, as in `stats.summary`. Predictions have the columns run, index
-(of the test image), true, predicted and probability (of the predicted class).
+(of the test example), true, predicted and probability (of the predicted class).
 """
 
 from typing import Any
@@ -61,9 +61,9 @@ def confusion(predictions: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def misclassified(predictions: pd.DataFrame, runs: pd.DataFrame, n: int = 12) -> pd.DataFrame:
-    """Return the n test images that most runs of the best and the worst activation misclassify.
+    """Return the n test examples that most runs of the best and the worst activation misclassify.
 
-    One row per setting, role and image, the most often misclassified first; among equals those
+    One row per setting, role and example, the most often misclassified first; among equals those
     with the higher probability. `predicted` is the most frequent wrong class (of equals the one
     with the higher mean probability), `probability` the mean given to it by the runs that chose
     it, `n_misclassified` how many of the `n_runs` were wrong in any way. IMAGE_COLUMNS are empty,
@@ -89,10 +89,10 @@ def _most_misclassified(wrong: pd.DataFrame, n: int) -> pd.DataFrame:
     classes = by_class.agg(votes=("run", "size"), probability=("probability", "mean")).reset_index()
     order = ["index", "votes", "probability", "predicted"]
     classes = classes.sort_values(order, ascending=[True, False, False, True])
-    images = classes.drop_duplicates("index").drop(columns="votes")
-    images = images.assign(n_misclassified=images["index"].map(wrong.groupby("index").size()))
+    examples = classes.drop_duplicates("index").drop(columns="votes")
+    examples = examples.assign(n_misclassified=examples["index"].map(wrong.groupby("index").size()))
     order = ["n_misclassified", "probability", "index"]
-    return images.sort_values(order, ascending=[False, False, True]).head(n)
+    return examples.sort_values(order, ascending=[False, False, True]).head(n)
 
 
 def _of_roles(predictions: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

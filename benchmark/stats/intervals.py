@@ -185,10 +185,10 @@ def improvement(differences: ArrayLike) -> np.ndarray:
     return np.where(n > 0, wins / np.maximum(n, 1), np.nan)
 
 
-def sampling_error(accuracy: ArrayLike, images: ArrayLike) -> np.ndarray:
-    """Return the standard error that an accuracy has from the choice of the test images.
+def sampling_error(accuracy: ArrayLike, examples: ArrayLike) -> np.ndarray:
+    """Return the standard error that an accuracy has from the choice of the test examples.
 
     √(p (1 - p) / n), the binomial distribution's; (...).
     """
     p = np.asarray(accuracy, float)
-    return np.sqrt(p * (1 - p) / np.asarray(images, float))
+    return np.sqrt(p * (1 - p) / np.asarray(examples, float))

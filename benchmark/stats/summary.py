@@ -200,7 +200,7 @@ def summarize(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.Dat
     `_mean`, `_std`, `_ci_low`, `_ci_high`, `_median`, `_iqm` as `intervals.estimates` gives them.
     Where some runs have learned and others have not, no score has an interval of its mean.
     `test_sampling_error` is the standard error that the mean test accuracy has from the choice of
-    the test images; `note` describes irregularities in words.
+    the test examples; `note` describes irregularities in words.
 
     `history` gives the scores of CURVE_SCORES and `n_still_improving`, empty without it.
     """
@@ -227,8 +227,8 @@ def summarize(runs: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.Dat
         columns[f"{metric}_ci_low"] = np.where(unclear, np.nan, estimates.ci_low)
         columns[f"{metric}_ci_high"] = np.where(unclear, np.nan, estimates.ci_high)
         columns[f"{metric}_median"], columns[f"{metric}_iqm"] = estimates.median, estimates.iqm
-    images = intervals.median(groups.samples(final["test_images"].where(complete)))
-    error = intervals.sampling_error(columns["test_accuracy_mean"], images)
+    examples = intervals.median(groups.samples(final["test_images"].where(complete)))
+    error = intervals.sampling_error(columns["test_accuracy_mean"], examples)
     notes = [_note(dict(zip(counts, row))) for row in zip(*counts.values())]
     return groups.keys.assign(**counts, **columns, test_sampling_error=error, note=notes)
 

@@ -47,7 +47,7 @@ def configure(threads: int = 1, gpu: int | None = None, deterministic: bool = Fa
 def keras_defaults(precision: str = "float32") -> Iterator[None]:
     """Set Keras's global settings, whatever the user's configuration says: they decide the numbers.
 
-    Weights are float32, images have their channels last; `precision` is Keras's dtype policy.
+    Weights are float32, examples have their channels last; `precision` is Keras's dtype policy.
 
     Raises:
         RequestError: Keras runs on another backend than TensorFlow.

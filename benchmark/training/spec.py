@@ -31,7 +31,7 @@ class RunSpec:
     `limit` is the number of training examples used (None: all); `validation` is "holdout" (the
     last 20 % of these) or "test" (the source script's own protocol); `threads` counts the
     TensorFlow threads; `device` is "CPU" or "GPU"; `precision` is Keras's dtype policy;
-    `data_sha256` and `activation_sha256` are hashes of pixels with labels, and of a user's
+    `data_sha256` and `activation_sha256` are hashes of examples with labels, and of a user's
     activation source; `kept_environment` holds the user's environment variables that were kept
     although they may change numbers (see `environment.kept`), "" where there are none.
     """

@@ -254,7 +254,7 @@ def test_method_tells_the_settings_of_the_table(measured):
     text = EXPERIMENT.method(measured)
     assert "3 and 5 hidden layers of 128 units on digits" in text
     assert "glorot_uniform and he_normal weights" in text
-    assert "256 training images" in text
+    assert "256 training examples" in text
     assert "(3 steps)" in text
     assert "over 2 seeds" in text
     assert EXPERIMENT.method(measured[measured.seed == 0]).endswith("1 seed.")

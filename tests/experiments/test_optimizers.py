@@ -284,7 +284,7 @@ def test_one_seed_and_one_activation_read_right():
     made = table()
     made = made[(made.activation == "tanh") & (made.seed == 0)]
     assert "1 seed and" in optimizers.method(made)
-    assert "1\u202f149 standardised images" in optimizers.method(made)
+    assert "1\u202f149 standardized examples" in optimizers.method(made)
     assert "over 1 pair of" in optimizers.findings(made)[BATCHES].evidence
     assert "±" not in optimizers.findings(made)[BATCHES].evidence
     assert "±" not in optimizers.method(made)

@@ -336,7 +336,7 @@ def test_killed_job_goes_on_with_the_next_experiment(tmp_path, capfd):
     written = tables[first].stat().st_mtime_ns
     assert not (output / "experiments" / f"{second}.json").exists()
     assert cli.main([*JOB.split(), str(output)]) == 0
-    assert "2 experiments, images: digits; 1 already done." in capfd.readouterr().out
+    assert "2 experiments, dataset: digits; 1 already done." in capfd.readouterr().out
     assert tables[first].stat().st_mtime_ns == written
     assert cli.main([*JOB.split(), str(whole)]) == 0
     for name in names:

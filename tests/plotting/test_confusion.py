@@ -82,7 +82,7 @@ def test_signals_are_drawn_as_lines():
 
 
 def test_a_wrong_number_of_pixels_is_refused():
-    with pytest.raises(ValueError, match="image 0 has 64 pixels instead of 9 × 8"):
+    with pytest.raises(ValueError, match="example 0 has 64 values instead of 9 × 8"):
         misclassified_figure(misclassified_frame().assign(height=9), LINE_STYLES)
 
 

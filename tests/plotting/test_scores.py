@@ -133,7 +133,8 @@ def test_sampling_error_is_a_bar_on_the_axis_with_words():
     assert segment[:, 0].max() < high
     assert segment[0, 1] > len(SIX) - 1
     words = axes.texts[-1].get_text()
-    assert words == f"sampling error of the\ntest set (50 images): ± {100 * error:.2g} points"
+    of = "sampling error of one\naccuracy (50 test examples)"
+    assert words == f"{of}: ± {100 * error:.2g} points"
 
 
 def test_without_the_size_of_the_test_set_there_is_no_sampling_error():

@@ -83,6 +83,8 @@ def test_differences():
             "difference": [-0.0123, 0.02, 0.5],
             "ci_low": [-0.02, None, 0.4],
             "ci_high": [0.01, None, 0.6],
+            "crossed_low": [-0.03, None, None],
+            "crossed_high": [-0.001, None, None],
             "n_pairs": [10, 9, 10],
             "e_value": [1234.5, None, 0.1],
             "holds_for": ["examples like these", None, None],
@@ -98,6 +100,7 @@ def test_differences():
             "against": "relu",
             "difference, points": "+2.00",
             "95 % interval": "–",
+            "with other examples too": "–",
             "pairs": 9,
             "evidence": "–",
             "better in": "100 %",
@@ -111,6 +114,7 @@ def test_differences():
             "against": "relu",
             "difference, points": "−1.23",
             "95 % interval": "−2.00 to +1.00",
+            "with other examples too": "−3.00 to −0.10",
             "pairs": 10,
             "evidence": "1.23e3",
             "better in": "25 %",
@@ -122,6 +126,8 @@ def test_differences():
     ]
     assert "note" not in readable.differences(rows[rows["activation"] == "elu"])
     assert "holds for" not in readable.differences(rows.assign(holds_for=None))
+    without = readable.differences(rows.assign(crossed_low=None, crossed_high=None))
+    assert "with other examples too" not in without
 
 
 def test_tuning():

@@ -189,6 +189,7 @@ def comparisons(*rows, baseline="relu", metric="test_accuracy", n_pairs=10):
                 "ci_low": None if difference is None else difference - 0.002,
                 "ci_high": None if difference is None else difference + 0.002,
                 "verdict": verdict,
+                "crossed_low": None,
                 "holds_for": None,
                 "margin": 0.005,
                 "note": None,
@@ -235,6 +236,12 @@ class TestDifferences:
         only = {"holds_for": "these test examples"}
         text = differences(comparisons(("elu", 0.01, "better", only), ("selu", 0.1, "better")))
         assert "For elu the verdict holds on these test examples" in text
+
+    def test_the_interval_with_other_examples_is_explained_where_it_is_known(self):
+        row = ("elu", 0.01, "better")
+        assert "*With other examples too*" not in differences(comparisons(row))
+        text = differences(comparisons((*row, {"crossed_low": -0.01})))
+        assert "*With other examples too* says what other seeds and other test examples" in text
 
     def test_accuracy_and_loss_that_disagree_are_both_said(self):
         table = comparisons(("elu", 0.01, "better"), ("selu", 0.01, "better"))
@@ -378,9 +385,9 @@ class TestSetting:
     def test_one_setting(self):
         changes = [{"activation": name, "seed": seed} for name in ("a", "b") for seed in (0, 1)]
         text = setting(runs(*changes), MACHINE)
-        assert text.startswith("4 runs, all complete.\n\n- **Data:** digits, all training images,")
+        assert text.startswith("4 runs, all complete.\n\n- **Data:** digits, all training ex")
         for part in (
-            "360 test images, scored once at the end (guessing the most frequent class would give"
+            "360 test examples, scored once at the end (guessing the most frequent class would give"
             " 10.28 %)",
             "**Network:** cnn (two convolutions",
             "adam, learning rate 0.001, batches of 128, epochs: 30, categorical crossentropy",
@@ -397,7 +404,7 @@ class TestSetting:
     def test_what_is_not_known_is_left_out(self):
         text = setting(runs({"test_images": None, "majority_share": None}))
         assert "1 run, complete." in text
-        assert "digits, all training images. Validation" in text
+        assert "digits, all training examples. Validation" in text
         assert "**Machine:** runs on CPU" in text
 
     def test_a_test_set_that_validates_is_not_scored_once(self):
@@ -417,7 +424,7 @@ class TestSetting:
             "mlp (three dense layers",
             " or mine or mlp",
             "epochs: 5 and 30",
-            "digits, the first 100 or all training images",
+            "digits, the first 100 or all training examples",
             "; mnist, all training",
             "runs on CPU and GPU, threads: 1 and 2",
             "2 settings are compared, which differ in learning rate:\n\n- A\n- B &lt;c&gt;",
@@ -516,5 +523,6 @@ def test_tuning():
 def test_final():
     assert fill("final.md", complete=False, not_learned=False).startswith("No run is complete")
     text = fill("final.md", complete=True, not_learned=True)
-    assert "not what other test images would" in text
+    assert "not what other test examples would" in text
+    assert "It is not that of a difference" in text
     assert "at most 5 points above guessing" in text

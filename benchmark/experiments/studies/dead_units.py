@@ -1,18 +1,18 @@
 """Units that pass no gradient: how many, after which steps, and whether they come back.
 
 A unit is inactive where its slope |f′(z)|, by automatic differentiation, is at most a millionth of
-the function's largest on every validation image, and dead where it is so on every training image
-too: then no gradient reaches its incoming weights. ReLU's slope is exactly 0 there.
+the function's largest on every validation example, and dead where it is so on every training
+example too: then no gradient reaches its incoming weights. ReLU's slope is exactly 0 there.
 
 Table: one row per activation, part of the experiment, network and point in time, and hidden layer.
 `part` is "rates" (ordinary training at `learning_rate`) or "step" (ordinary training at
 `learning_rate`, interrupted after epoch 5 by one step `large_step` times as large; 1 is none);
 `stepped` says whether that step has been made. Of the layer's `units`, `inactive` and `dead` count
 those that are so now, `weak` those whose slope is at most a thousandth of the largest on every
-validation image, `ever_dead` those that were dead at the end of some epoch so far (or after the
+validation example, `ever_dead` those that were dead at the end of some epoch so far (or after the
 large step), `came_back` those of them that were active at a later one. `hard` says whether the
 function's slope is exactly 0 on a stretch (hard saturation); `accuracy` is the network's on the
-validation images, 0 to 1. A network whose weights are no longer finite numbers is `diverged`: its
+validation examples, 0 to 1. A network whose weights are no longer finite numbers is `diverged`: its
 counts are left blank, its accuracy is 0.
 """
 
@@ -179,8 +179,8 @@ def method(table: "pd.DataFrame") -> str:
         f" {step.learning_rate.iloc[0]:g} with one step {factors} times as large after epoch"
         f" {before}. A unit is inactive where its slope |f′(z)|, by automatic differentiation, is"
         f" at most a millionth of the function's largest on each of {first.images} validation"
-        " images, and dead where it is so on every training image too, so that no gradient reaches"
-        f" its weights; units were looked at after every epoch.{error}"
+        " examples, and dead where it is so on every training example too, so that no gradient"
+        f" reaches its weights; units were looked at after every epoch.{error}"
     )
 
 
@@ -425,7 +425,7 @@ def _come_back(table: "pd.DataFrame") -> Finding:
         f"In {counted(count, 'network')} without a large step, {percent(share)} of the units of"
         " ReLU that were dead at the end of an epoch were active at a later one:"
         f" {told}. A dead unit's own weights stand still, and in layer 1 so do its"
-        " inputs, the pixels; the inputs of a higher layer move as the layers below it learn."
+        " inputs, the data; the inputs of a higher layer move as the layers below it learn."
     )
     verdict = HOLDS if share <= NONE else IN_PART if counts.came_back.iloc[0] == 0 else FAILS
     return Finding(claim, verdict, evidence)
@@ -608,7 +608,7 @@ EXPERIMENT = Experiment(
     findings=findings,
     figures=figures,
     captions={
-        "": "Share of each hidden layer's units that are inactive on every validation image, by"
+        "": "Share of each hidden layer's units that are inactive on every validation example, by"
         " epoch, at each learning rate; means over seeds. Each line has one marker, at an epoch of"
         " its own, to tell apart lines that lie on one another; a cross marks where a network"
         " became infinite.",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from benchmark.activations import Activation
 
 UNITS, BATCH, EPOCHS = 128, 128, 5
-# Training images at most.
+# Training examples at most.
 EXAMPLES = 2000
 # The articles' threshold, by value and by norm.
 LIMIT = 0.5
@@ -172,7 +172,7 @@ def method(table: "DataFrame") -> str:
     one, seeds, depths = table.iloc[0], table.seed.nunique(), sorted(table.depth.unique())
     return (
         f"Dense networks of {listing(depths)} hidden layer{'s' * (depths != [1])} of {one.units}"
-        f" units on {one.dataset} (standardised pixels), their initial weights"
+        f" units on {one.dataset} (standardized inputs), their initial weights"
         f" ({listing(sorted(table.initializer.unique()))}) multiplied by"
         f" {_gains(table)}, trained for {counted(one.steps, 'step')} of plain gradient descent at"
         f" rate {one.learning_rate:g}: without clipping, with gradients clipped to ±{one.limit:g}"

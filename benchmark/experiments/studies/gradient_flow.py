@@ -1,9 +1,9 @@
 """Does the gradient vanish on its way back? Gradients and updates by layer, shallow nets to deep.
 
 One row of the table is a hidden layer of a network. Norms are Euclidean, losses in nats.
-`gradient_norm` (of the weights) and `pre_gradient_norm` (of the pre-activations, all images
+`gradient_norm` (of the weights) and `pre_gradient_norm` (of the pre-activations, all examples
 together) are taken before training, `trained_gradient_norm` (of the weights) after an epoch of it,
-each of the mean cross-entropy of the same `images` images; `weight_norm` and `spectral_norm`
+each of the mean cross-entropy of the same `images` examples; `weight_norm` and `spectral_norm`
 (largest singular value) are the initial weights', `first_update_norm` is of the first step of that
 epoch (learning rate times gradient, of its first batch), `update_norm` of the sum of the epoch's
 steps. `recommended` marks the initial weights that the activation's theory asks for, `diverged` a
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 RECOMMENDED = "recommended"
 INITIALIZERS = (GLOROT, HE, LECUN, "glorot_normal", "he_uniform", "lecun_uniform", "orthogonal")
 UNITS, BATCH, RATE = 128, 128, 0.01
-# Training images at most, and how many of them the gradients are of.
+# Training examples at most, and how many of them the gradients are of.
 EXAMPLES, IMAGES = 2000, 256
 
 # Vanished: below this share of what it is compared with.
@@ -218,9 +218,9 @@ def method(table: "DataFrame") -> str:
     steps = counted(one.steps, "step")
     return (
         f"Dense networks of {listing(depths)} hidden layer{'s' * (depths != [1])} of {one.units}"
-        f" units on {one.dataset} (standardised pixels), from {weights} weights, without and with"
-        f" batch normalization: gradients of the mean cross-entropy of {one.images} training images"
-        f" before training and after one epoch ({steps}) of plain gradient descent"
+        f" units on {one.dataset} (standardized inputs), from {weights} weights, without and with"
+        f" batch normalization: gradients of the mean cross-entropy of {one.images} training"
+        f" examples before training and after one epoch ({steps}) of plain gradient descent"
         f" at rate {one.learning_rate:g}."
         + (f" Ratios are geometric means over {seeds} seeds." if seeds > 1 else " 1 seed.")
     )
@@ -272,7 +272,7 @@ def _bound(table: "DataFrame") -> Finding:
 def factors_and_bounds(table: "DataFrame") -> tuple[np.ndarray, np.ndarray]:
     """Return what sigmoid layers multiply the gradient by, and the most that they can, (pairs,).
 
-    δ_l = σ'(z_l) ⊙ (W δ_{l+1}) gives |δ_l| ≤ 0.25 |W|₂ |δ_{l+1}|, image by image and so for all.
+    δ_l = σ'(z_l) ⊙ (W δ_{l+1}) gives |δ_l| ≤ 0.25 |W|₂ |δ_{l+1}|, for each example and so for all.
     """
     rows = table[(table.activation == "sigmoid") & ~table.batch_norm]
     after = rows.assign(layer=rows.layer - 1)

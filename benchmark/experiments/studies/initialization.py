@@ -2,8 +2,8 @@
 
 Table: one row per trained network. `question` is "company" (each activation with each initializer
 and each kind of dropout) or "depth" (networks of `depth` hidden layers, at several learning
-rates). Accuracies are shares of images in [0, 1], losses cross-entropies in nats, empty where they
-became infinite: then `finite` is False. Held out are the validation and the test images together:
+rates). Accuracies are shares in [0, 1], losses cross-entropies in nats, empty where they
+became infinite: then `finite` is False. Held out are the validation and the test examples together:
 nothing is chosen by them. `own` marks the initializer and the dropout that the comparison gives
 the activation.
 """
@@ -75,19 +75,19 @@ def measure(setting: Setting) -> "pandas.DataFrame":
         rows += work(entry, variant, setting, lambda: setting.progress(next(ticks), of))
     return pd.DataFrame(rows).assign(
         dataset=setting.dataset,
-        train_examples=len(_training_images(setting)[1]),
+        train_examples=len(_training_examples(setting)[1]),
         held_out_examples=len(_held_out(setting)[1]),
     )
 
 
-def _training_images(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+def _training_examples(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     return setting.pixels("train")[:TRAIN_EXAMPLES], setting.labels("train")[:TRAIN_EXAMPLES]
 
 
 def _held_out(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     parts = ("val", "test")
-    images = np.concatenate([setting.pixels(part) for part in parts])
-    return images, np.concatenate([setting.labels(part) for part in parts])
+    examples = np.concatenate([setting.pixels(part) for part in parts])
+    return examples, np.concatenate([setting.labels(part) for part in parts])
 
 
 def _company(
@@ -163,7 +163,7 @@ def _trained(
     """Train as the comparison does; return what each network then scores."""
     from benchmark.training import stacked
 
-    x, y = _training_images(setting)
+    x, y = _training_examples(setting)
     training = stacked.Training(
         nets,
         x,
@@ -198,12 +198,12 @@ def method(table: "pandas.DataFrame") -> str:
     text = (
         f"The comparison's dense network ({HIDDEN} hidden layers of {WIDTH}, but dropout"
         f" {RATE:g} after each) was trained on"
-        f" {counted(table['train_examples'].iloc[0], 'image')} of"
+        f" {counted(table['train_examples'].iloc[0], 'example')} of"
         f" {table['dataset'].iloc[0]} with each activation, each initializer and each kind of"
         f" dropout, for {counted(rows['epochs'].iloc[0], 'epoch')} (Adam, learning rate"
         f" {rows['learning_rate'].iloc[0]:g}, clipped; {counted(rows['seed'].nunique(), 'seed')})."
         " Accuracy is that on the"
-        f" {counted(table['held_out_examples'].iloc[0], 'validation and test image')} together."
+        f" {counted(table['held_out_examples'].iloc[0], 'validation and test example')} together."
         f"{_what_errors(rows['seed'].nunique())}{lost}"
     )
     if deep.empty:
@@ -357,8 +357,8 @@ def _linear(table: "pandas.DataFrame") -> Finding:
     text = (
         f"Without a hidden layer the accuracy is {single.mean():.1f} %; with linear hidden"
         f" layers it changes by, in percentage points{_errors(single)}: {', '.join(texts)}. Of the"
-        f" training images the single layer classifies {fitted[0]:.1f} % correctly, the deeper ones"
-        f" {_between(fitted.drop(index=0))}{_faster(fitted)}."
+        f" training examples the single layer classifies {fitted[0]:.1f} % correctly, the deeper"
+        f" ones {_between(fitted.drop(index=0))}{_faster(fitted)}."
     )
     if "relu" in by_depth.index:
         relu = by_depth.loc["relu"]
@@ -373,7 +373,7 @@ def _between(values: "pandas.Series") -> str:
 
 
 def _faster(fitted: "pandas.Series") -> str:
-    """Say what more of the training images does not mean, where that is the case."""
+    """Say what more of the training examples does not mean, where that is the case."""
     if fitted.drop(index=0).max() - fitted[0] < LEAST:
         return ""
     return ", which is faster fitting: one layer can compute all that linear ones can"
@@ -400,7 +400,7 @@ def _softplus(table: "pandas.DataFrame") -> Finding:
         verdict,
         f"softplus less relu, accuracy in percentage points{_errors(overall)}, plain dropout:"
         f" {_points(overall)} on average over the initial weights ({each}). On the training"
-        f" images: softplus {train['softplus']:.1f} %, relu {train['relu']:.1f} % after"
+        f" examples: softplus {train['softplus']:.1f} %, relu {train['relu']:.1f} % after"
         f" {counted(rows['epochs'].iloc[0], 'epoch')}.",
     )
 
@@ -446,7 +446,7 @@ def _frame(axes: "Axes", row: int, column: int) -> None:
 def _by_depth(rows: "pandas.DataFrame", line_styles: Mapping[str, LineStyle]) -> "Figure":
     from benchmark.plotting import panels
 
-    # On one scale: fractions of a point on the training images look like what they are.
+    # On one scale: fractions of a point on the training examples look like what they are.
     figure, axes = panels.grid(2, 2, 2.3, sharey=True)
     names, depths = list(rows["activation"].unique()), sorted(rows["depth"].unique())
     for panel, part in zip(axes, ("train", "held_out")):
@@ -469,7 +469,7 @@ def _by_depth(rows: "pandas.DataFrame", line_styles: Mapping[str, LineStyle]) ->
             )
         panel.set_xticks(range(len(depths)), depths)
         panel.set_xlabel("Hidden layers")
-        panel.set_title("Training images" if part == "train" else "Held-out images", loc="left")
+        panel.set_title("Training examples" if part == "train" else "Held-out examples", loc="left")
     axes[0].set_ylabel("Accuracy (%)")
     panels.legend(figure, line_styles, names, markers=True)
     return figure
@@ -490,7 +490,7 @@ EXPERIMENT = base.Experiment(
     findings=findings,
     figures=figures,
     captions={
-        "": "Accuracy on held-out images (mean over seeds) of each activation with each"
+        "": "Accuracy on held-out examples (mean over seeds) of each activation with each"
         " initializer, under plain dropout and AlphaDropout; framed: what the comparison gives the"
         " activation. Colors end 20 points below the best.",
         "depth": "Accuracy by number of hidden layers, without a non-linearity and with ReLU; gray"

@@ -7,7 +7,7 @@ The table has four parts, told apart by `part`; cells that a part does not use a
   learning rate was set ("same" for both losses, or "matched" at the best start), `step` counts
   gradient steps and `output` is σ(z) after them; in "half" the step at which the output is first
   at most half of what it was.
-- "network": `val_accuracy`, a share of the validation images, after each `epoch` of a run with
+- "network": `val_accuracy`, a share of the validation examples, after each `epoch` of a run with
   `activation`, `seed`, `model`, `dataset`, `optimizer`; `outcome` is "complete" or "diverged".
 """
 
@@ -40,7 +40,7 @@ RATE = 0.15
 STARTS = (1.5, 4.0, 6.0, 8.0, 10.0)
 # A neuron with squared error needs about exp(start) / (2 rate) steps.
 FARTHEST = 12.0
-# A share of wrong images in the figure: its scale has no 0.
+# A share of wrong examples in the figure: its scale has no 0.
 LEAST_DRAWN = 1e-3
 CURVE_STEPS = range(0, 301, 5)
 GRID = np.linspace(-8.0, 8.0, 161)
@@ -165,7 +165,7 @@ def _network_rows(setting: Setting, entry: Any, optimizer: str, loss: str) -> It
 
 
 def measure(setting: Setting) -> "DataFrame":
-    """Return the table described above; `setting.data` must hold images."""
+    """Return the table described above; `setting.data` must not be None."""
     import pandas as pd
 
     runs = [*itertools.product(setting.entries, OPTIMIZERS, (ENTROPY, SQUARED))]
@@ -324,7 +324,7 @@ def _in_network(table: "DataFrame", optimizer: str, words: str) -> Finding:
         f"In the comparison's network, with {words}, cross-entropy learns faster.",
         _verdict(earlier, later, decided),
         f"Of {counted(len(entropy), 'pair')} of runs (activation and seed), cross-entropy was the"
-        f" first to classify {100 * LEVEL:g} % of the validation images correctly in {earlier},"
+        f" first to classify {100 * LEVEL:g} % of the validation examples correctly in {earlier},"
         f" squared error in {later} (sign test: p = {number(by_chance(earlier, later))});"
         f" both got there in the same epoch in {decided - earlier - later}, and neither within"
         f" {last} in {len(entropy) - decided}. Median epoch, for cross-entropy"
@@ -453,7 +453,7 @@ def _network_figure(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) 
         axis.yaxis.set_minor_formatter(NullFormatter())
         axis.tick_params(labelbottom=True)
     figure.supxlabel("Epoch", fontsize="medium")
-    figure.supylabel("Validation images wrong (%)", fontsize="medium")
+    figure.supylabel("Validation examples wrong (%)", fontsize="medium")
     keys = {
         "cross-entropy": (_ink(), "-"),
         "squared error": (_ink(), "--"),
@@ -510,7 +510,7 @@ EXPERIMENT = Experiment(
         "": "One sigmoid neuron with target 0: its gradient with squared error (with σ′) and with"
         " cross-entropy (without), the steps until the output has halved, and the output by step"
         " from the two nearest starts.",
-        "network": "Share of the validation images classified wrongly, by epoch, with"
+        "network": "Share of the validation examples classified wrongly, by epoch, with"
         " cross-entropy (solid) and squared error (dashed), with Adam (in color) and with"
         " plain gradient descent (gray); mean and range over the seeds.",
     },

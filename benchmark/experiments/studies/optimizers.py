@@ -245,11 +245,11 @@ def method(table: "pandas.DataFrame") -> str:
     return (
         f"Networks with {counted(first.hidden_layers, 'hidden layer')} of {first.units} units"
         f" (no dropout, initial weights as in the comparison) learnt"
-        f" {counted(first.examples, 'standardised image')} of {first.dataset} for"
+        f" {counted(first.examples, 'standardized example')} of {first.dataset} for"
         f" {counted(table.epoch.max(), 'epoch')} in batches of {BATCH}, with"
         f" {counted(table.seed.nunique(), 'seed')} and every learning rate of a grid ({told})."
         " Accuracies are those at the best rate, the one with the highest validation accuracy after"
-        " the last epoch (test images were scored once, at the end); steps to a training loss are"
+        " the last epoch (test examples were scored once, at the end); steps to a training loss are"
         f" those at the fastest rate. With {BATCH_OPTIMIZER} the same was done in batches of"
         f" {listing(sizes)}." + _what_errors(table)
     )

@@ -5,9 +5,9 @@ networks, sec. 3 and figs. 2 to 4. A value counts as saturated where the slope |
 5 % of the function's largest between -10 and 10; left and right are the signs of z.
 
 Table: one row per activation, learning rate, seed, epoch and hidden layer. `mean`, `sd` and `p98`
-(98th percentile) are of the layer's outputs over its units and the validation images, in the
+(98th percentile) are of the layer's outputs over its units and the validation examples, in the
 function's own unit; `slope` is the mean of |f′(z)| over its largest; `saturated`, `left` and
-`right` are shares of the outputs, 0 to 1; `accuracy` is the network's on all validation images.
+`right` are shares of the outputs, 0 to 1; `accuracy` is the network's on all validation examples.
 A network whose weights are no longer finite numbers is `diverged`: its measurements are left
 blank, its accuracy is 0.
 """
@@ -147,7 +147,7 @@ def method(table: "pd.DataFrame") -> str:
         " ±1/√inputs as in Glorot & Bengio (2010, eq. 1) for every activation, the output layer's"
         " in ±√(2/(inputs + outputs)). After epoch"
         f" {listing(sorted(table.epoch.unique()))} the outputs of every hidden layer were looked"
-        f" at on {first.images} validation images: one is saturated where the slope |f′(z)|,"
+        f" at on {first.images} validation examples: one is saturated where the slope |f′(z)|,"
         f" by automatic differentiation, is at most {FLAT:.0%} of the function's largest between"
         f" z = −{REACH:g} and {REACH:g}. Claims on tanh, softsign and ReLU are judged at the rates"
         f" at which all networks stayed finite and reached a mean accuracy of {LEARNED:.0%}."

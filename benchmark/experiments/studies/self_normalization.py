@@ -40,7 +40,7 @@ STARTS = ((0.0, 1.0), *itertools.product(MEANS, VARIANCES))
 REMAINS = 0.25
 # A variance so far from 1 is worth a word, even where it is held: plain dropout moves it.
 MOVED = 0.1
-# The paper's rates are 0.05 and 0.1; thirty layers with 0.1 leave nothing of an image.
+# The paper's rates are 0.05 and 0.1; thirty layers with 0.1 leave nothing of an example.
 RATE = 0.05
 # Wide for normal numbers, since wide layers are near to theory; narrower where they are trained.
 WIDTH, TRAINED_WIDTH = 256, 128
@@ -252,7 +252,7 @@ def dropped(
 
 def method(table: "pandas.DataFrame") -> str:
     """Say what was done."""
-    normal, images = table[table["start"] != IMAGES], table[table["start"] == IMAGES]
+    normal, data = table[table["start"] != IMAGES], table[table["start"] == IMAGES]
     rate = table["dropout_rate"].max()
     others = (
         f" One that asks for LeCun's weights or for AlphaDropout was also measured with dropout"
@@ -260,14 +260,14 @@ def method(table: "pandas.DataFrame") -> str:
     )
     return (
         f"Normal numbers with the mean and variance of the centre and the corners of the domain"
-        f" (mean ±0.1, variance 0.8 to 1.5), and images of {images['dataset'].iloc[0]}, were fed"
+        f" (mean ±0.1, variance 0.8 to 1.5), and examples of {data['dataset'].iloc[0]}, were fed"
         f" to dense networks, depth {table['depth'].iloc[0]} ({normal['width'].iloc[0]} units,"
-        f" {images['width'].iloc[0]} for images; {_seeds(table)}), and mean and variance over"
+        f" {data['width'].iloc[0]} for the examples; {_seeds(table)}), and mean and variance over"
         f" units and examples followed layer by layer. Each activation had the weights that its"
-        f" theory recommends and no dropout.{others if rate else ''} The networks for images were"
-        f" then trained on"
-        f" {counted(table['train_examples'].iloc[0], 'image')} for"
-        f" {counted(images['epoch'].max(), 'epoch')} of plain gradient descent (learning rate"
+        f" theory recommends and no dropout.{others if rate else ''} The networks for the"
+        f" examples were then trained on"
+        f" {counted(table['train_examples'].iloc[0], 'example')} for"
+        f" {counted(data['epoch'].max(), 'epoch')} of plain gradient descent (learning rate"
         f" {table['learning_rate'].iloc[0]:g}). Drawn to (0, 1), or held there, means: from"
         f" every start the last layer is in this domain too, and at most {100 * REMAINS:g} % of the"
         f" starts' differences in variance remain."
@@ -458,7 +458,7 @@ def _after_training(table: "pandas.DataFrame") -> Finding:
     return Finding(
         claim,
         verdict,
-        f"Layers inside after {counted(table['epoch'].max(), 'epoch')} on images, without dropout"
+        f"Layers inside after {counted(table['epoch'].max(), 'epoch')} of training, without dropout"
         f" ({_seeds(table)}): {each}.",
     )
 
@@ -581,8 +581,8 @@ EXPERIMENT = base.Experiment(
     captions={
         "": "Variance (left) and mean (right) of the activations by layer. Above: with initial"
         " weights and normal inputs; line: average over the starts, band: from the lowest to the"
-        " highest start, dotted: infinitely wide layers. Below: images, after training. Gray: the"
-        " domain from which SELU is proved to be drawn to (0, 1).",
+        " highest start, dotted: infinitely wide layers. Below: the dataset's examples, after"
+        " training. Gray: the domain from which SELU is proved to be drawn to (0, 1).",
         "company": "The same for the activation that the title names, with LeCun normal weights and"
         " AlphaDropout (colored) and with one of the two replaced or left out (gray).",
     },

@@ -7,7 +7,7 @@ The table has three parts, told apart by `part`; cells that a part does not use 
   `close` times what it was (`reached` tells whether that came), each of `batch` "one" example or
   "all" `examples`; `path_ratio` is the length of the path over the line between its ends.
 - "path": the weights `w1`, `w2` after so many `updates` of the first problem, one example each.
-- "network": for each `layer` (0: the pixels; 1 to 3: hidden layers) at `moment` "initial" or
+- "network": for each `layer` (0: the inputs; 1 to 3: hidden layers) at `moment` "initial" or
   "trained", `mean_output` and `rms_output`, the root of the mean square; and of the neurons of the
   next layer that get a gradient, the share whose incoming weights' gradients all have one sign,
   for one example (`one_signed_example`) and for a batch (`one_signed_batch`). `agreement_…` is the
@@ -230,7 +230,7 @@ def _network_rows(setting: Setting, entry: Activation) -> Iterator[dict]:
 
 
 def measure(setting: Setting) -> "DataFrame":
-    """Return the table described above; `setting.data` must hold images."""
+    """Return the table described above; `setting.data` must not be None."""
     import pandas as pd
 
     rows, parts = [], 2 * len(setting.entries)
@@ -279,7 +279,7 @@ def method(table: "DataFrame") -> str:
         f" mean taken away{_what_spread(count)}. A network of"
         f" {counted(network['layer'].max(), 'hidden layer')} of {one['width']:.0f},"
         f" {counted(network['seed'].nunique(), 'seed')}, is looked at with"
-        f" {counted(one['batch_size'], 'image')} of {one['dataset']} before and after"
+        f" {counted(one['batch_size'], 'example')} of {one['dataset']} before and after"
         f" {counted(one['epochs'], 'epoch')} of Adam ({one['learning_rate']:g}) without dropout."
     )
 
@@ -503,7 +503,7 @@ def _network_figure(table: "DataFrame", line_styles: Mapping[str, "LineStyle"]) 
             values = means.loc[name, moment][column]
             artist = panels.artist(line_styles[name])
             axis.plot(values.index, values, marker=line_styles[name].marker, **artist)
-        axis.set_xticks(layers, ["pixels", *map(str, layers[1:])])
+        axis.set_xticks(layers, ["inputs", *map(str, layers[1:])])
         if moment == MOMENTS[0]:
             axis.set_title(_COLUMNS[column], loc="left")
         else:
