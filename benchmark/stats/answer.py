@@ -31,9 +31,9 @@ class Answer(TypedDict):
     epoch's time over the baseline's, by activation. `equal` groups those of `use` that are shown to
     be equal within `margin` (of accuracy, a share). `undecided` has their open pairs, those with
     the control included while it is not beaten, and `seeds_needed` is about how many more seeds
-    would decide the first of these. `control_beaten` is None without a control. `seeds` is the
-    largest number of seeds of an activation, `seconds` the time that all runs took. `setting` are
-    the other settings.
+    would decide the first of these. `without_runs` have no run that ended. `control_beaten` is None
+    without a control, or others beside it. `seeds` is the largest number of seeds of an activation,
+    `seconds` the time that all runs took. `setting` are the other settings.
     """
 
     dataset: str
@@ -46,6 +46,7 @@ class Answer(TypedDict):
     undecided: list[list[str]]
     seeds_needed: int | None
     ruled_out: list[RuledOut]
+    without_runs: list[str]
     margin: float | None
     control: str | None
     control_beaten: bool | None
@@ -60,7 +61,7 @@ def answers(
     baseline: str,
     control: str | None = None,
 ) -> list[Answer]:
-    """Return the answer in each setting, in the order of the summary.
+    """Return the answer in each setting that has runs, in the order of the summary.
 
     Args:
         pairs: as `comparisons.all_pairs` gives them.
@@ -73,6 +74,9 @@ def answers(
     in_pairs, in_runs = _by_setting(chosen), _by_setting(runs)
     found = []
     for key, rows in _by_setting(summary).items():
+        if key not in in_runs:
+            # The tables are of an earlier job, and the one after it was interrupted.
+            continue
         setting = dict(zip(SETTINGS, key))
         compared = in_pairs.get(key, chosen.iloc[:0])
         dataset, model = str(setting.pop("dataset")), str(setting.pop("model"))
@@ -82,7 +86,7 @@ def answers(
             "setting": setting,
             "baseline": baseline,
             **_answer(compared, rows.set_index("activation"), baseline, control),
-            "seeds": int((rows["n_completed"] + rows["n_diverged"]).max()),
+            "seeds": _most_seeds(in_runs[key]),
             "seconds": round(float(in_runs[key]["seconds"].sum()), 1),
         }
         found.append(cast(Answer, answer))
@@ -95,6 +99,12 @@ def _by_setting(table: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
         return {}
     grouped = with_shared_rates(table).groupby(SETTINGS, sort=False, dropna=False)
     return {tuple(map(_plain, key)): table.loc[rows.index] for key, rows in grouped}
+
+
+def _most_seeds(runs: pd.DataFrame) -> int:
+    """Return the largest number of seeds of an activation: one on two devices is one."""
+    ended = runs[runs["status"].isin(["complete", "diverged"])]
+    return int(ended.groupby("activation")["seed"].nunique().max()) if len(ended) else 0
 
 
 def _plain(value: Any) -> Any:
@@ -117,15 +127,13 @@ def _answer(
         name: [other for other in rows.index if verdicts.get((other, name)) == BETTER]
         for name in rows.index
     }
-    ended = set(rows.index[(rows["n_completed"] > 0) | (rows["n_diverged"] > 0)])
-    cost = _costs(rows, baseline)
-    use = [
-        name
-        for name in _cheapest_first(rows, cost, baseline)
-        if name in ended and name != control and name not in not_learned and not beaten[name]
-    ]
+    ended = list(rows.index[(rows["n_completed"] > 0) | (rows["n_diverged"] > 0)])
     known = control in ended
-    control_beaten = known and bool(beaten[str(control)] or control in not_learned)
+    others = [name for name in ended if name != control]
+    learned = [name for name in others if name not in not_learned]
+    use = _cheapest_first(rows.loc[[name for name in learned if not beaten[name]]], baseline)
+    # One that did not learn is worse than those that did.
+    control_beaten = known and bool(beaten[str(control)] or (control in not_learned and learned))
     watched = use if control_beaten or not known else [*use, str(control)]
     open_pairs = [
         [first, second]
@@ -135,7 +143,7 @@ def _answer(
     is_open = [set(names) in map(set, open_pairs) for names in _names(pairs)]
     return {
         "use": use,
-        "cost": cost,
+        "cost": _costs(rows, baseline),
         "equal": _groups(use, verdicts),
         "undecided": open_pairs,
         "seeds_needed": _plain(pairs.loc[is_open, "seeds_needed"].min()) if open_pairs else None,
@@ -148,9 +156,10 @@ def _answer(
             for name in rows.index
             if name != control and (name in not_learned or beaten[name])
         ],
+        "without_runs": [name for name in rows.index if name not in ended],
         "margin": _plain(pairs["margin"].max()) if len(pairs) else None,
         "control": control if known else None,
-        "control_beaten": control_beaten if known else None,
+        "control_beaten": control_beaten if known and others else None,
     }
 
 
@@ -175,15 +184,14 @@ def _costs(rows: pd.DataFrame, baseline: str) -> dict[str, float]:
     return {str(name): round(float(one / seconds[baseline]), 3) for name, one in seconds.items()}
 
 
-def _cheapest_first(rows: pd.DataFrame, cost: dict[str, float], baseline: str) -> list[str]:
+def _cheapest_first(rows: pd.DataFrame, baseline: str) -> list[str]:
     """Return the activations by cost; of those as cheap as the cheapest the baseline comes first,
     then the more accurate."""
-    cheapest = min(cost.values(), default=1.0)
+    seconds = rows["seconds_per_epoch_median"].fillna(np.inf)
+    seconds = seconds.mask(seconds <= seconds.min() * (1 + SAME_COST), seconds.min())
 
     def place(name: str) -> tuple[float, bool, float]:
-        own = cost.get(name, np.inf)
-        own = cheapest if own <= cheapest * (1 + SAME_COST) else own
-        return own, name != baseline, -rows["test_accuracy_mean"].fillna(0)[name]
+        return seconds[name], name != baseline, -rows["test_accuracy_mean"].fillna(0)[name]
 
     return sorted(rows.index, key=place)
 

@@ -65,6 +65,23 @@ def test_the_cheapest_comes_first():
     assert one(scores, {"elu": 1.0, "gelu": 0.97, "relu": 1.01})["use"][0] == "relu"
 
 
+def test_the_cheapest_is_the_cheapest_that_may_be_used():
+    scores = {"relu": 0.9 + RAMP, "elu": 0.9 + RAMP + NOISE, "linear": 0.7 + 3 * RAMP}
+    # The control is cheaper than any, and as cheap as elu alone.
+    assert one(scores, {"linear": 0.94, "elu": 0.98})["use"] == ["relu", "elu"]
+    without = {"relu": [None] * 12, "gelu": 0.9 + RAMP + NOISE, "elu": 0.9 + RAMP}
+    found = one(without, {"gelu": 3.0})
+    assert found["use"] == ["elu", "gelu"]
+    assert found["cost"] == {}
+
+
+def test_an_activation_without_a_run_is_named():
+    found = one({"relu": 0.9 + RAMP, "gelu": [None] * 12})
+    assert found["without_runs"] == ["gelu"]
+    assert (found["use"], found["ruled_out"]) == (["relu"], [])
+    assert one(SCORES)["without_runs"] == []
+
+
 def test_the_control_is_never_the_answer():
     same = {"relu": 0.9 + RAMP, "linear": 0.9 + RAMP + NOISE}
     found = one(same)
@@ -75,6 +92,22 @@ def test_the_control_is_never_the_answer():
     assert one({"relu": 0.9 + RAMP, "linear": [0.1] * 12})["control_beaten"] is True
     without = one({"relu": 0.9 + RAMP, "elu": 0.9 + RAMP})
     assert (without["control"], without["control_beaten"]) == (None, None)
+
+
+def test_what_did_not_learn_beats_no_control():
+    stuck = [0.1] * 12
+    assert one({"relu": stuck, "linear": stuck})["control_beaten"] is False
+    alone = one({"linear": 0.9 + RAMP})
+    assert (alone["control"], alone["control_beaten"]) == ("linear", None)
+
+
+def test_a_seed_on_two_devices_is_one():
+    scores = {name: SCORES[name] for name in ("relu", "gelu")}
+    runs = pd.concat([made(scores, device="CPU"), made(scores, device="GPU")])
+    runs = runs.assign(seconds=1.0, seconds_per_epoch=1.0)
+    pairs = comparisons.all_pairs(runs, MARGIN)
+    (found,) = answers(pairs, summary.summarize(runs), summary.final_runs(runs), "relu")
+    assert found["seeds"] == 12
 
 
 def test_few_seeds_leave_pairs_open():
