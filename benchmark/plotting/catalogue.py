@@ -71,18 +71,25 @@ def parts(frame: pd.DataFrame, names: list[str]) -> list[Part]:
 
 
 def _part(settings: dict[str, Any], rows: pd.DataFrame) -> Part:
-    texts = {
+    dataset, model = rows[["dataset", "model"]].iloc[0]
+    return Part(tuple(_texts(settings).values()), title(dataset, model, settings), rows)
+
+
+def title(dataset: str, model: str, settings: Mapping[str, Any]) -> str:
+    """Return the title of a comparison: its dataset, its network, and these settings."""
+    words = [
+        _RATES[text] if name == "rates" else f"{name.replace('_', ' ')} {text}"
+        for name, text in _texts(settings).items()
+    ]
+    return ", ".join([f"{str(model).upper()} on {dataset}", *words])
+
+
+def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {
         name: plain(value)
         for name, value in settings.items()
         if not (name == "learning_rate" and pd.isna(value))
     }
-    dataset, model = rows[["dataset", "model"]].iloc[0]
-    words = [
-        _RATES[text] if name == "rates" else f"{name.replace('_', ' ')} {text}"
-        for name, text in texts.items()
-    ]
-    title = ", ".join([f"{str(model).upper()} on {dataset}", *words])
-    return Part(tuple(texts.values()), title, rows)
 
 
 def of(

@@ -9,11 +9,12 @@ import pandas as pd
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED
 from benchmark.experiments.sections import Section
 from benchmark.formatting import counted, duration, listing
+from benchmark.plotting import catalogue
 from benchmark.stats.answer import Answer, RuledOut
 from benchmark.stats.cautions import too_short
 from benchmark.stats.comparisons import ONLY_THESE
 from benchmark.stats.summary import SETTINGS
-from benchmark.stats.verdicts import BETTER, VERDICTS, WORSE
+from benchmark.stats.verdicts import BETTER, FEWEST_PAIRS, VERDICTS, WORSE
 from benchmark.training.spec import COMPARISON, TUNING
 
 Facts = dict[str, Any]
@@ -134,28 +135,38 @@ def pairs(table: pd.DataFrame) -> Facts | None:
     }
 
 
-def answer(found: Answer, several: bool) -> Facts:
-    """Return what the template of the answer needs; `several` settings have titles."""
+def answers(found: Sequence[Answer]) -> list[Facts]:
+    """Return what the template of the answer needs, for each setting; several have titles."""
+    settings = [one["setting"] for one in found]
+    values = {name: {one.get(name) for one in settings} for name in SETTINGS}
+    # No learning rate is one for each activation: `rates` says so.
+    values["learning_rate"] -= {None}
+    varied = [name for name in SETTINGS if len(values[name]) > 1]
+    titles = [
+        catalogue.title(
+            one["dataset"], one["model"], {name: one["setting"][name] for name in varied}
+        )
+        for one in found
+    ]
+    return [_answer(one, title if len(found) > 1 else "") for one, title in zip(found, titles)]
+
+
+def _answer(found: Answer, title: str) -> Facts:
     best = next(iter(found["use"]), None)
-    group = next((names for names in found["equal"] if best in names), [best])
+    is_open = {name for pair in found["undecided"] if best in pair for name in pair}
     cost = found["cost"].get(best) if best and best != found["baseline"] else None
     return {
         "answer": found,
-        "title": _title(found) if several else "",
+        "title": title,
         "best": best,
-        "partners": group[1:],
-        "rest": [name for name in found["use"] if name not in group],
+        # None that may be used is better or worse than another.
+        "partners": [name for name in found["use"][1:] if name not in is_open],
+        "rest": [name for name in found["use"][1:] if name in is_open],
         "cost": f" (an epoch takes {cost:.2g} times {found['baseline']}'s)" if cost else "",
         "ruled_out": {one["activation"]: _reason(one) for one in found["ruled_out"]},
         "duration": duration(found["seconds"]),
+        "fewest": FEWEST_PAIRS,
     }
-
-
-def _title(found: Answer) -> str:
-    setting = found["setting"]
-    rate = setting["learning_rate"]
-    words = "tuned learning rates" if rate is None else f"learning rate {rate:g}"
-    return f"{found['model'].upper()} on {found['dataset']}, {words}"
 
 
 def _reason(one: RuledOut) -> str:

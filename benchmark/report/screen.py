@@ -45,8 +45,8 @@ def show_comparison(
 
 def show_answers(console: "Console", answers: Sequence[Answer]) -> None:
     """Print what to use, and why."""
-    for answer in answers:
-        text = fill("answer.txt", **facts.answer(answer, several=len(answers) > 1))
+    for answer in facts.answers(answers):
+        text = fill("answer.txt", **answer)
         say(console, "\n" + text.replace("\n\n", "\n"))
 
 

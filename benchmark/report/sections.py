@@ -35,8 +35,8 @@ def in_short(results: Results) -> None:
         }
         for part in results.settings(results.summary)
     ]
-    for found in results.answer:
-        lines = fill("answer.txt", **facts.answer(found, several=len(results.answer) > 1))
+    for answer in facts.answers(results.answer):
+        lines = fill("answer.txt", **answer)
         _say("", f"**{escape(lines)}**")
     _say("In short", fill("in_short.md", settings=settings, claims=facts.claims(results.sections)))
 

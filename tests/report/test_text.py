@@ -270,12 +270,20 @@ ANSWER = {
         {"activation": "sigmoid", "reason": "did not learn", "beaten_by": []},
         {"activation": "tanh", "reason": "worse", "beaten_by": ["relu", "gelu"]},
     ],
-    **{"margin": 0.005, "control": "linear", "control_beaten": True, "seeds": 8, "seconds": 300.0},
+    **{
+        "margin": 0.005,
+        "without_runs": [],
+        "control": "linear",
+        "control_beaten": True,
+        "seeds": 8,
+        "seconds": 300.0,
+    },
 }
 
 
-def answer(several=False, **changed):
-    text = fill("answer.txt", **facts.answer({**ANSWER, **changed}, several))
+def answer(**changed):
+    (values,) = facts.answers([{**ANSWER, **changed}])
+    text = fill("answer.txt", **values)
     assert not re.search(r"\b(nan|inf|.None)\b|[.:,][A-Za-z]| \.", text)
     return text.split("\n\n")
 
@@ -285,7 +293,7 @@ class TestAnswer:
         assert answer() == [
             "Use relu. gelu is equal to it within 0.5 points; it is the cheapest of them. Not told"
             " apart from it yet: elu.",
-            "About 4 more seeds would decide the first of 1 open pair.",
+            "About 4 more seeds would decide between relu and elu.",
             "Ruled out: sigmoid (did not learn), tanh (worse than relu and gelu).",
             "8 seeds at most, about 5 min of training.",
         ]
@@ -306,23 +314,50 @@ class TestAnswer:
         assert lines[0] == (
             "No difference is shown between relu and gelu; relu is the cheapest to train."
         )
-        assert answer(use=["relu", "gelu"], **{**nothing, "seeds_needed": None})[1] == (
-            "1 pair of these is open."
-        )
+        unknown = {**nothing, "seeds_needed": None}
+        assert answer(use=["relu", "gelu"], **unknown)[1] == "1 pair of these is open."
+        few = answer(use=["relu", "gelu"], seeds=2, **unknown)[1]
+        assert few == "1 pair of these is open. No difference is shown before 8 seeds."
+
+    def test_all_that_are_equal_to_the_best_are_named(self):
+        # Beside each other relu and elu are open: the groups do not tell of both.
+        lines = answer(use=["gelu", "relu", "elu"], equal=[["gelu", "relu"]])
+        assert "relu and elu are equal to it within 0.5 points" in lines[0]
+        assert "Not told apart" not in lines[0]
+        twice = answer(undecided=[["relu", "elu"], ["gelu", "elu"]])
+        assert twice[1] == "About 4 more seeds would decide the first of 2 open pairs."
 
     def test_the_only_one_left_and_none(self):
         left = {"equal": [], "undecided": []}
         assert (
             answer(use=["relu"], **left)[0] == "Use relu: it is the only one that is not ruled out."
         )
-        alone = answer(use=["relu"], ruled_out=[], **left)
-        assert alone[0].startswith("Only relu was trained")
+        alone = {**left, "use": ["relu"], "ruled_out": []}
+        assert answer(**alone)[0] == (
+            "relu is better than linear, no activation at all. There is no other activation to"
+            " compare relu with."
+        )
+        failed = answer(**alone, control=None, control_beaten=None, without_runs=["gelu"])
+        assert failed[:2] == [
+            "There is no other activation to compare relu with.",
+            "Without a finished run: gelu.",
+        ]
         assert answer(use=[], **left)[0] == "None of these can be recommended."
+        nothing = {**left, "ruled_out": [], "control_beaten": None, "seeds": 0}
+        assert answer(use=[], **nothing) == ["There is nothing to compare yet."]
 
     def test_several_settings_have_titles(self):
-        assert answer(several=True)[0].startswith("CNN on mnist1d, learning rate 0.001: Use relu.")
-        tuned = answer(several=True, setting={"learning_rate": None})
-        assert tuned[0].startswith("CNN on mnist1d, tuned learning rates: Use")
+        setting = {"learning_rate": 0.001, "initializer": "article", "rates": "shared"}
+        others = [setting, {**setting, "initializer": "shared"}]
+        first, second = facts.answers([{**ANSWER, "setting": each} for each in others])
+        assert first["title"] == "CNN on mnist1d, initializer article"
+        assert second["title"] == "CNN on mnist1d, initializer shared"
+        assert fill("answer.txt", **second).startswith(f"{second['title']}: Use relu.")
+        tuned = {**ANSWER, "setting": {**setting, "learning_rate": None, "rates": "tuned"}}
+        first, second = facts.answers([{**ANSWER, "setting": setting}, tuned])
+        assert first["title"] == "CNN on mnist1d, shared learning rate"
+        assert second["title"] == "CNN on mnist1d, each at its own learning rate"
+        assert facts.answers([ANSWER])[0]["title"] == ""
 
 
 RUN = {
