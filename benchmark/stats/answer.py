@@ -61,7 +61,7 @@ def answers(
     baseline: str,
     control: str | None = None,
 ) -> list[Answer]:
-    """Return the answer in each setting, in the order of the summary.
+    """Return the answer in each setting that has runs, in the order of the summary.
 
     Args:
         pairs: as `comparisons.all_pairs` gives them.
@@ -74,6 +74,9 @@ def answers(
     in_pairs, in_runs = _by_setting(chosen), _by_setting(runs)
     found = []
     for key, rows in _by_setting(summary).items():
+        if key not in in_runs:
+            # The tables are of an earlier job, and the one after it was interrupted.
+            continue
         setting = dict(zip(SETTINGS, key))
         compared = in_pairs.get(key, chosen.iloc[:0])
         dataset, model = str(setting.pop("dataset")), str(setting.pop("model"))

@@ -72,6 +72,13 @@ def test_the_answer_is_written_and_read(store):
     assert tables.answer_of(store, runs) == []
 
 
+def test_no_answer_by_tables_of_other_settings(store):
+    runs = store.tables()[1]
+    tables.write(store, derived(store), runs)
+    # Those of a job that was interrupted before its own tables were written.
+    assert tables.answer_of(store, runs.assign(model="mlp")) == []
+
+
 def test_ranks_of_older_versions_go(store):
     (store.path / "ranks.csv").write_text("activation,mean_rank\n")
     tables.write(store, derived(store), store.tables()[1])
