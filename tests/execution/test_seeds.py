@@ -192,7 +192,7 @@ def test_tune_seeds_may_be_any_that_the_final_runs_leave():
 def test_whole_rounds_are_trained_and_found_again(tmp_path, no_figures):
     def job():
         return compare(
-            ["relu", "elu"],
+            ["tanh", "elu"],
             dataset="digits",
             limit=200,
             epochs=1,
