@@ -183,7 +183,7 @@ def compare(
 
 
 def _request(activations: Any, seeds: Any, epochs: Any, settings: dict[str, Any]) -> Request:
-    known = {*Request.__dataclass_fields__, "control"}
+    known = {*Request.__dataclass_fields__, "control"} - {"auto"}
     for name in settings:
         if name not in known:
             raise unknown("setting", name, known)

@@ -98,7 +98,10 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         " digits, mnist1d",
     )
     _add_data_dir(parser)
-    add("--activations", help="names separated by commas, or all (default: the article's six)")
+    add(
+        "--activations",
+        help="names separated by commas, or all (default: the article's six and linear)",
+    )
     add(
         "--control",
         action="store_true",

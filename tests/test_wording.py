@@ -11,7 +11,7 @@ from benchmark.experiments.base import Experiment
 from benchmark.plotting.catalogue import KINDS
 
 ROOT = Path(__file__).parents[1]
-TABLES = ROOT / "results" / "reference" / "digits" / "experiments"
+TABLES = ROOT / "results" / "reference" / "mnist1d" / "experiments"
 TEMPLATES = sorted((ROOT / "benchmark" / "report" / "templates").iterdir())
 
 

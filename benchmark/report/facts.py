@@ -139,7 +139,10 @@ def pairs(table: pd.DataFrame) -> Facts | None:
 def answers(found: Sequence[Answer]) -> list[Facts]:
     """Return what the template of the answer needs, for each setting; several have titles."""
     settings = [one["setting"] for one in found]
-    varied = [name for name in SETTINGS if len({one.get(name) for one in settings}) > 1]
+    values = {name: {one.get(name) for one in settings} for name in SETTINGS}
+    # No learning rate is one for each activation: `rates` says so.
+    values["learning_rate"] -= {None}
+    varied = [name for name in SETTINGS if len(values[name]) > 1]
     titles = [
         catalogue.title(
             one["dataset"], one["model"], {name: one["setting"][name] for name in varied}

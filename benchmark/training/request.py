@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,10 +142,11 @@ def request(
     """
     if preset is not None:
         one_of("preset", preset, tuple(PRESETS))
-    auto = seeds == AUTO or (seeds is None and preset is None)
+    auto = str(seeds).strip().lower() == AUTO or (seeds is None and preset is None)
     wanted = None if auto or seeds is None else seed_list(seeds)
     _check_auto(auto, {"most seeds": most_seeds, "time budget": time_budget})
     most = None if most_seeds is None else whole_number("most seeds", most_seeds, most=10**6)
+    count = (most or Preset.most_seeds) if auto or preset is None else PRESETS[preset].seeds
     chosen = activation_list(activations)
     if (control or activations is None) and CONTROL not in chosen:
         chosen.append(CONTROL)
@@ -170,7 +171,7 @@ def request(
         deterministic=bool(deterministic),
         precision=choice("precision", PRECISIONS)(precision),
         keep_environment=bool(keep_environment),
-        **_tuning(tune_learning_rates, tune_seeds, wanted, preset, most or Preset.most_seeds),
+        **_tuning(tune_learning_rates, tune_seeds, wanted or range(count or 0), preset),
     )
 
 
@@ -181,7 +182,7 @@ def _check_auto(auto: bool, options: dict[str, object]) -> None:
 
 
 def _tuning(
-    rates: object, tune_seeds: object, seeds: list[int] | None, preset: str | None, most: int
+    rates: object, tune_seeds: object, seeds: Iterable[int], preset: str | None
 ) -> dict[str, Any]:
     """Return the checked learning rates to choose from and the seeds that choose."""
     if rates is None:
@@ -207,7 +208,7 @@ def _tuning(
     choosing = seed_list(asked)
     if is_count(asked):
         choosing = [FIRST_TUNING_SEED + seed for seed in choosing]
-    both = sorted(set(choosing) & set(seeds or range(most)))
+    both = sorted(set(choosing) & set(seeds))
     if both:
         raise RequestError(
             f"seed {both[0]} is among the tune seeds and the seeds: the final runs need seeds that"

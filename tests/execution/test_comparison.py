@@ -325,6 +325,8 @@ def test_article_preset_end_to_end(tmp_path):
 def test_unknown_setting_is_refused(tmp_path):
     with pytest.raises(RequestError, match=r"'learningrate'.*learning_rate"):
         compare(["relu"], output=tmp_path, learningrate=0.1)
+    with pytest.raises(RequestError, match="unknown setting 'auto'"):
+        compare(["relu"], output=tmp_path, auto=True)
 
 
 def test_nothing_is_left_behind(tmp_path, finished):

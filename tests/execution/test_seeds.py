@@ -176,13 +176,23 @@ def test_times():
     assert request(time_budget="2h").time_budget == 7200
     assert request(time_budget=90).time_budget == 90
     assert request(seeds="3,").seeds == [3]
+    assert request(seeds=" Auto ").auto
+
+
+def test_tune_seeds_may_be_any_that_the_final_runs_leave():
+    rates = {"tune_learning_rates": [1e-3, 3e-3]}
+    assert request(preset="standard", tune_seeds="7,8", **rates).tune_seeds == [7, 8]
+    with pytest.raises(RequestError, match="seed 7 is among the tune seeds and the seeds"):
+        request(tune_seeds="7,8", **rates)
+    with pytest.raises(RequestError, match="seed 4 is among the tune seeds and the seeds"):
+        request(preset="standard", tune_seeds="4,8", **rates)
 
 
 @pytest.mark.slow
 def test_whole_rounds_are_trained_and_found_again(tmp_path, no_figures):
     def job():
         return compare(
-            ["relu", "elu"],
+            ["tanh", "elu"],
             dataset="digits",
             limit=200,
             epochs=1,

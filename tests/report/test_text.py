@@ -362,7 +362,7 @@ class TestAnswer:
         assert fill("answer.txt", **second).startswith(f"{second['title']}: Use relu.")
         tuned = {**ANSWER, "setting": {**setting, "learning_rate": None, "rates": "tuned"}}
         first, second = facts.answers([{**ANSWER, "setting": setting}, tuned])
-        assert first["title"] == "CNN on mnist1d, learning rate 0.001, shared learning rate"
+        assert first["title"] == "CNN on mnist1d, shared learning rate"
         assert second["title"] == "CNN on mnist1d, each at its own learning rate"
         assert facts.answers([ANSWER])[0]["title"] == ""
 
