@@ -234,12 +234,12 @@ def test_units_that_were_inactive_before_training_did_not_die_in_it():
     assert finding.evidence.endswith("so more than before at 0 of 2 rates.")
 
 
-def test_evidence_on_learning_rates_tells_the_spread():
+def test_evidence_on_learning_rates_tells_the_range():
     table = made_up("relu", rates={0.1: 5, 1: 60}, seeds=(0, 1))
     table.loc[ends(table, 1, seed=1), "inactive"] = 64
     assert found(table, RATES).evidence == (
-        "Inactive before training, of ReLU's units: 0 ± 0 %; at the end: 5 ± 0 % at rate 0.1 and"
-        " 62 ± 2.8 % at rate 1, so more than before at 2 of 2 rates."
+        "Inactive before training, of ReLU's units: 0 %; at the end: 5 % at rate 0.1 and 62 % (60"
+        " to 64 %) at rate 1, so more than before at 2 of 2 rates."
     )
 
 
@@ -271,7 +271,7 @@ def three(elu=0, leaky=0, relu=80, **fields):
 def test_verdict_on_those_said_to_avoid_it(elu, leaky, verdict):
     finding = found(three(elu, leaky), AVOIDED)
     assert finding.verdict == verdict
-    assert "relu 80 % (at rate 1, in 1 of 1 network, accuracy 90 %)" in finding.evidence
+    assert "relu 80 % at rate 1, in 1 of 1 network of accuracy 90 %;" in finding.evidence
 
 
 @pytest.mark.parametrize(("elu", "verdict"), [(30, FAILS), (0, HOLDS)])
@@ -288,7 +288,7 @@ def test_dead_units_of_wrecked_networks_are_told_from_those_of_working_ones():
     table.loc[wrecked, "accuracy"] = 0.1
     finding = found(table, AVOIDED)
     assert finding.verdict == IN_PART
-    assert "elu 30 ± 52 % (at rate 1, in 1 of 3 networks, accuracy 10 %)" in finding.evidence
+    assert "elu 30 % (0 to 90 %) at rate 1, in 1 of 3 networks of accuracy 10 %" in finding.evidence
     assert "others the largest share is: relu 80 %, leaky_relu 0 % and elu 0 %." in finding.evidence
     table.loc[wrecked, "accuracy"] = 0.9
     assert "leaky_relu 0 % and elu 30 %" in found(table, AVOIDED).evidence
@@ -421,8 +421,8 @@ def test_method_takes_its_numbers_from_the_table():
     text = EXPERIMENT.method(made_up("relu", rates={0.2: 0, 2: 0}, steps={1: 0, 4: 0, 7: 0}))
     assert "2 hidden layers of 100 units were trained on digits for 9 epochs" in text
     assert "batches of 8, from 1 seed each" in text
-    assert "±" not in text
-    assert "± is the standard deviation" in EXPERIMENT.method(made_up("relu", seeds=(0, 1)))
+    assert "After a mean" not in text
+    assert "the lowest and the highest." in EXPERIMENT.method(made_up("relu", seeds=(0, 1)))
     assert "rate 0.2 and 2, and at 0.1 with one step 4 and 7 times as large after epoch 5" in text
 
 

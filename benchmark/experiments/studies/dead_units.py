@@ -170,7 +170,7 @@ def method(table: "pd.DataFrame") -> str:
     rates = listing(sorted(ordinary.learning_rate.unique()))
     factors = listing(sorted(step.large_step.unique())[1:])
     count = table.seed.nunique()
-    error = " ± is the standard deviation over networks." if count > 1 else ""
+    ends = " After a mean over networks: the lowest and the highest." if count > 1 else ""
     return (
         f"Networks of {table.layer.max()} hidden layers of {first.units} units were trained on"
         f" {first.dataset} for {table.epoch.max()} epochs by plain gradient descent in batches of"
@@ -180,7 +180,7 @@ def method(table: "pd.DataFrame") -> str:
         f" {before}. A unit is inactive where its slope |f′(z)|, by automatic differentiation, is"
         f" at most a millionth of the function's largest on each of {first.images} validation"
         " examples, and dead where it is so on every training example too, so that no gradient"
-        f" reaches its weights; units were looked at after every epoch.{error}"
+        f" reaches its weights; units were looked at after every epoch.{ends}"
     )
 
 
@@ -256,11 +256,11 @@ def _larger_rates(table: "pd.DataFrame") -> Finding:
     if len(found) < 2:
         return Finding(claim, UNDECIDED, "Networks stayed finite at fewer than two learning rates.")
     died = [found[rate].mean() > before[rate].mean() for rate in found.index]
-    told = listing(f"{percent(shares)} at rate {rate:g}" for rate, shares in found.items())
+    told = listing(f"{_mean_and_range(shares)} at rate {rate:g}" for rate, shares in found.items())
     starts = start[~start.index.get_level_values("seed").duplicated()].inactive
     evidence = (
-        f"Inactive before training, of ReLU's units: {percent(starts)}; at the end: {told}, so"
-        f" more than before at {sum(died)} of {counted(len(died), 'rate')}."
+        f"Inactive before training, of ReLU's units: {_mean_and_range(starts)}; at the end: {told},"
+        f" so more than before at {sum(died)} of {counted(len(died), 'rate')}."
     )
     return Finding(claim, agreed([*died, _rising(found) == HOLDS]), evidence)
 
@@ -274,13 +274,11 @@ def _larger_steps(table: "pd.DataFrame") -> Finding:
     )
     if len(after) < 2 or len(end) < 2:
         return Finding(claim, UNDECIDED, "The networks did not stay finite after the large step.")
-    told = listing(
-        f"{percent(shares)} {f'with one {factor:g} times as large' if factor > 1 else 'without it'}"
-        for factor, shares in after.items()
-    )
+    steps = {1: "without it"} | {f: f"with one {f:g} times as large" for f in after.index if f > 1}
+    told = listing(f"{_mean_and_range(shares)} {steps[f]}" for f, shares in after.items())
     evidence = (
         f"Inactive right after the step: {told}; in the same order at the end, after ordinary"
-        f" training: {listing(map(percent, end))} of ReLU's units."
+        f" training: {listing(map(_mean_and_range, end))} of ReLU's units."
     )
     return Finding(claim, _rising(after), evidence)
 
@@ -336,11 +334,11 @@ def _deaths(
     found = found[found.index.droplevel("seed").isin(conditions)]
     share, there = _worst(found)
     hit = there[there.inactive > NONE]
-    told = f"{name} {percent(there.inactive) if share else '0 %'}"
+    told = f"{name} {_mean_and_range(there.inactive)}"
     if len(hit):
         told += (
-            f" ({_where(*there.index[0][:3])}, in {len(hit)} of {counted(len(there), 'network')},"
-            f" accuracy {_range(hit.accuracy)})"
+            f" {_where(*there.index[0][:3])}, in {len(hit)} of {counted(len(there), 'network')} of"
+            f" accuracy {_range(hit.accuracy)}"
         )
     working = found[found.accuracy >= WORKS]
     if working.empty:
@@ -463,7 +461,13 @@ def _accuracy_lost(table: "pd.DataFrame") -> Finding:
     return Finding(claim, agreed([worse.all(), worse.any(), *costs]), evidence)
 
 
-def _range(shares: "pd.Series") -> str:
+def _mean_and_range(shares: "pd.Series | np.ndarray") -> str:
+    """Return "30 % (0 to 90 %)": few networks that differ much have no spread but their ends."""
+    mean, ends = percent(shares.mean()), _range(shares)
+    return mean if mean == ends else f"{mean} ({ends})"
+
+
+def _range(shares: "pd.Series | np.ndarray") -> str:
     """Return "90 to 95 %"."""
     low, high = (percent(share) for share in (shares.min(), shares.max()))
     return low if low == high else f"{low.removesuffix(' %')} to {high}"
@@ -485,15 +489,16 @@ def _at_equal_rate(networks: "pd.DataFrame") -> tuple[list[bool], str]:
         if rows.inactive.mean() >= MANY:
             costs.append(control.accuracy.mean() - rows.accuracy.mean() >= COST)
             told.append(
-                f"{percent(rows.accuracy)} after a step {factor:g} times as large, which left"
-                f" {percent(rows.inactive)} inactive"
+                f"{_mean_and_range(rows.accuracy)} after a step {factor:g} times as large, which"
+                f" left {_mean_and_range(rows.inactive)} inactive"
             )
     if not told:
         return [], ""
     rate = step.index.get_level_values("learning_rate")[0]
     return costs, (
-        f" At one learning rate, {rate:g}: {listing(told)}, against {percent(control.accuracy)}"
-        f" without it, with {percent(control.inactive)} inactive."
+        f" At one learning rate, {rate:g}: {listing(told)}, against"
+        f" {_mean_and_range(control.accuracy)} without it, with"
+        f" {_mean_and_range(control.inactive)} inactive."
     )
 
 

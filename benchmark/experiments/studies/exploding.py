@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.data.catalogue import info_of
 from benchmark.experiments.base import Experiment, Option, Setting
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART, UNDECIDED, Finding, agreed
 from benchmark.formatting import counted, listing, number
@@ -27,7 +28,7 @@ from benchmark.training.options import listed, positive_number, whole_number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
     from benchmark.activations import Activation
 
@@ -217,10 +218,11 @@ def outcomes(table: "DataFrame") -> "DataFrame":
 def findings(table: "DataFrame") -> list[Finding]:
     """Judge the articles' claims."""
     found = outcomes(table)
+    guessing = np.log(info_of(table.dataset.iloc[0]).classes)
     return [
         _first_faster(found),
         *(_not_avoided(found, name) for name in CALLED),
-        *(_clipped(found, clipping) for clipping in ("value", "norm")),
+        *(_clipped(found, clipping, guessing) for clipping in ("value", "norm")),
         _selu(found),
     ]
 
@@ -287,8 +289,11 @@ def _layers_text(depths: Iterable[int]) -> str:
     return f"{listing(depths)} layer{'s' * (depths != [1])}"
 
 
-def _clipped(found: "DataFrame", clipping: str) -> Finding:
-    claim = f"Clipping gradients by {clipping} avoids the explosion."
+def _clipped(found: "DataFrame", clipping: str, guessing: float) -> Finding:
+    claim = (
+        f"Clipping gradients by {clipping} avoids the explosion: the loss stays finite and at most"
+        f" {EXPLODED:g} times its start."
+    )
     settings = ["activation", "depth", "gain", "seed"]
     free = found[(found.clipping == OFF) & found.exploded][settings]
     both = free.merge(found[found.clipping == clipping], on=settings)
@@ -306,8 +311,17 @@ def _clipped(found: "DataFrame", clipping: str) -> Finding:
         left = number(100 * _mean(kept.end / kept.start))
         mean = " (geometric mean)" if len(kept) > 1 else ""
         whose = "The loss of the others" if len(lost) else "The loss"
-        text += f" {whose} goes to {left} % of its start{mean}."
+        text += f" {whose} goes to {left} % of its start{mean}{_beside(kept.end, guessing)}."
     return Finding(claim, agreed(~both.exploded), text)
+
+
+def _beside(ends: "Series", guessing: float) -> str:
+    """Say what losses that stayed finite come to: finite may still be far from learned."""
+    median = " in the median" if len(ends) > 1 else ""
+    return (
+        f"; it ends at {number(ends.median())} nats{median}, worse than guessing"
+        f" ({guessing:.1f} nats) in {(ends > guessing).sum()} of {counted(len(ends), 'network')}"
+    )
 
 
 def _names(rows: "DataFrame") -> str:
