@@ -10,6 +10,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.activations import as_shown
 from benchmark.plotting.palette import LineStyle
 from benchmark.plotting.style import WIDTH, group_id, per_cent
 
@@ -64,7 +65,7 @@ def row_chart(
         axes.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.tick_params(axis="y", length=0)
         axes.grid(False, axis="y")
-        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_yticks(range(len(rows)), [as_shown(row.name) for row in rows])
         for place, (tick, row) in enumerate(zip(axes.yaxis.get_major_ticks(), rows)):
             tick.set_gid(group_id(row.name))
             if place % 2:

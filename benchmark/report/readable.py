@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.activations import as_shown
 from benchmark.formatting import mean_and_deviation, number, plain
 from benchmark.plotting.catalogue import Part
 from benchmark.report import facts
@@ -21,7 +22,7 @@ def final(summary: pd.DataFrame) -> pd.DataFrame:
     )
     rows = []
     for row in ordered.to_dict("records"):
-        first = {"activation": row["activation"]}
+        first = {"activation": as_shown(row["activation"])}
         if row["rates"] == "tuned":
             first["learning rate"] = plain(row["learning_rate"])
         rows.append(
@@ -69,7 +70,7 @@ def differences(comparisons: pd.DataFrame) -> pd.DataFrame:
     ordered = rows.sort_values(["difference", "activation"], ascending=[False, True])
     table = pd.DataFrame(
         {
-            "activation": ordered["activation"],
+            "activation": [as_shown(name) for name in ordered["activation"]],
             "against": ordered["baseline"],
             "difference, points": [_or_dash(v, signed) for v in ordered["difference"]],
             "95 % interval": _intervals(ordered, "ci"),
@@ -103,7 +104,7 @@ def settings(parts: Sequence[Part]) -> pd.DataFrame:
     """Return the test accuracies of all activations (rows) in all settings (columns) as texts."""
     columns = {
         ", ".join(part.labels): {
-            row["activation"]: mean_and_deviation(row, "test_accuracy", "%")
+            as_shown(row["activation"]): mean_and_deviation(row, "test_accuracy", "%")
             for row in part.rows.to_dict("records")
         }
         for part in parts
@@ -154,7 +155,7 @@ def cost(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     ordered = summary.sort_values(["seconds_per_epoch_median", "activation"]).to_dict("records")
     return pd.DataFrame(
         {
-            "activation": row["activation"],
+            "activation": as_shown(row["activation"]),
             "an epoch": _or_dash(row["seconds_per_epoch_median"], _seconds),
             "a run": _or_dash(row["seconds_median"], _seconds),
             "peak memory": mean_and_deviation(row, "peak_memory_mb", "MB"),

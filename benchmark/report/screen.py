@@ -9,6 +9,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.activations import as_shown
 from benchmark.errors import this_python
 from benchmark.execution.progress import say
 from benchmark.experiments.claims import FAILS, HOLDS, IN_PART
@@ -71,7 +72,7 @@ def _comparison_table(summary: pd.DataFrame, comparisons: pd.DataFrame) -> Table
     ordered = summary.sort_values("test_accuracy_mean", ascending=False, na_position="last")
     for row in _records(ordered):
         table.add_row(
-            Text(str(row["activation"])),
+            Text(as_shown(str(row["activation"]))),
             *(Text(plain(row[name])) for name in varied),
             _joined(_spread(row, "val_accuracy")),
             _joined(_spread(row, "test_accuracy")),

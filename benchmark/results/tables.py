@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from benchmark.activations import CONTROL
 from benchmark.data.catalogue import CATALOGUE, DatasetInfo
 from benchmark.data.loading import Dataset
 from benchmark.errors import RequestError
@@ -13,7 +14,7 @@ from benchmark.formatting import listing
 from benchmark.results.folder import Store
 from benchmark.stats import comparisons, confusion, summary
 from benchmark.stats.answer import Answer, answers
-from benchmark.training.request import BASELINE, CONTROL
+from benchmark.training.request import BASELINE
 
 _PIXELS = ["height", "width", "scale", "pixels"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.activations import resolve
+from benchmark.activations import CONTROL, resolve
 from benchmark.errors import RequestError, one_of
 from benchmark.training import environment
 from benchmark.training.optimizers import OPTIMIZERS
@@ -26,8 +26,6 @@ from benchmark.training.spec import INITIALIZERS, LOSSES, MODELS, PRECISIONS, Ru
 
 DEFAULT_OUTPUT = "results/latest"
 BASELINE = "relu"
-# No activation at all, which the others should beat; it is never the answer.
-CONTROL = "linear"
 # First seed of the runs that choose learning rates, far from the seeds that users count from 0.
 FIRST_TUNING_SEED = 1000
 

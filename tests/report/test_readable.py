@@ -69,6 +69,11 @@ def test_final_counts_are_whole_or_missing():
     assert "not learned" not in readable.final(pd.DataFrame(rows[:1]))
 
 
+def test_the_control_is_told_apart():
+    table = readable.final(pd.DataFrame([row("relu", 0.9), row("linear", 0.5)]))
+    assert table["activation"].tolist() == ["relu", "linear (control)"]
+
+
 def test_final_of_tuned_rates_has_them():
     table = readable.final(pd.DataFrame([row("relu", 0.7, rates="tuned", learning_rate=0.01)]))
     assert table.loc[0, "learning rate"] == "0.01"

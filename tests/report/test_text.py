@@ -302,7 +302,7 @@ class TestAnswer:
             " apart from it yet: elu.",
             "About 4 more seeds would decide between relu and elu.",
             "Ruled out: sigmoid (did not learn), tanh (worse than relu and gelu).",
-            "8 seeds at most, about 5 min of training.",
+            "Up to 8 seeds each, about 5 min of training.",
         ]
 
     def test_the_cost_of_another_than_the_baseline(self):

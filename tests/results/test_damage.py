@@ -230,7 +230,7 @@ def test_line_ends_of_windows_are_no_damage(folder, tmp_path):
 
 
 def test_every_reference_run_is_whole():
-    states = [state for state in Store(REFERENCE).run_states().values()]
+    states = list(Store(REFERENCE).run_states().values())
     assert len(states) == 200
     assert {state.status for state in states} == {"complete"}
 
