@@ -219,8 +219,10 @@ def more_seeds(
 ) -> list[RunSpec]:
     """Return the runs of the next round of seeds: of the activations in pairs that are open."""
     purpose = {"shared": COMPARISON, "tuned": TUNED}[rates]
+    if not comparison.rounds:
+        return []
     own = [spec.seed for spec in comparison.specs if comparison.purposes[spec.run] == purpose]
-    if not own or not comparison.rounds:
+    if not own:
         return []
     done = max(own) + 1
     runs = store.runs(comparison.recorded, comparison.purposes)

@@ -384,8 +384,8 @@ def test_a_gpu_run_asks_for_a_gpu(monkeypatch):
 def test_a_gpu_run_without_gpu_fails_and_says_why(tmp_path, monkeypatch):
     prepare = comparison.prepare
 
-    def on_gpu(*arguments):
-        prepared = prepare(*arguments)
+    def on_gpu(*arguments, **more):
+        prepared = prepare(*arguments, **more)
         specs = [dataclasses.replace(spec, device="GPU") for spec in prepared.specs]
         return dataclasses.replace(prepared, specs=specs, device="GPU")
 

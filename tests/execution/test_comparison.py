@@ -58,10 +58,11 @@ def finished(tmp_path_factory):
 
 
 def test_compare_gives_tidy_frames(finished):
-    epochs, runs = load_results(finished)
+    epochs, runs, (answer,) = load_results(finished)
     assert len(epochs) == 4
     assert runs["status"].tolist() == ["complete", "complete"]
     assert runs["activation"].tolist() == ["relu", "selu"]
+    assert sorted(answer["use"]) == ["relu", "selu"]
     assert (runs["data_origin"] == "scikit-learn").all()
     assert (runs["data_sha256"].str.len() == 64).all()
     assert (runs["peak_memory_mb"] > 10).all()
@@ -76,7 +77,7 @@ def test_all_files_of_the_contract(finished):
     names = {path.name for path in finished.iterdir()}
     tables = "history runs summary comparisons pairs time_to_accuracy confusion misclassified"
     wanted = {f"{name}.csv" for name in tables.split()} | {"runs", "figures"}
-    wanted |= {"environment.json", "request.json"}
+    wanted |= {"answer.json", "environment.json", "request.json"}
     assert {name for name in names if not name.startswith(".")} == wanted
     figures = {path.name for path in (finished / "figures").iterdir()}
     kinds = "accuracy loss final_accuracy differences accuracy_time confusion misclassified"
@@ -313,8 +314,8 @@ def test_a_checkpoint_that_cannot_be_read_is_begun_anew(tmp_path, finished):
 
 def test_article_preset_end_to_end(tmp_path):
     settings = {**SMALL, "epochs": 2, "preset": "article"}
-    _, runs = compare(["relu"], output=tmp_path, jobs=1, **settings)
-    (run,) = runs.to_dict("records")
+    results = compare(["relu"], output=tmp_path, jobs=1, **settings)
+    (run,) = results.runs.to_dict("records")
     assert (run["validation"], run["loss_function"]) == ("test", "binary_crossentropy")
     # The test set is the validation set, and both accuracies stand side by side.
     assert run["val_accuracy"] == run["test_accuracy"]
@@ -524,8 +525,9 @@ def test_script_without_a_main_guard(tmp_path):
         "@register_activation\n"
         "def my_swish(x):\n"
         "    return x * tf.sigmoid(1.5 * x)\n"
-        "epochs, runs = compare(['my_swish', 'relu'], dataset='digits', limit=100, seeds=1,\n"
-        "                       epochs=1, jobs=2, output='out')\n"
+        "results = compare(['my_swish', 'relu'], dataset='digits', limit=100, seeds=1,\n"
+        "                  epochs=1, jobs=2, output='out')\n"
+        "runs = results.runs\n"
         "assert runs['status'].tolist() == ['complete', 'complete'], runs\n"
         "assert __file__ and __name__ == '__main__'\n"
     )
