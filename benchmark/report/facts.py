@@ -172,7 +172,7 @@ def _answer(found: Answer, title: str) -> Facts:
 
 def _reason(one: RuledOut) -> str:
     if one["reason"] != WORSE:
-        return one["reason"]
+        return f"{one['reason']} in {one['without_learning']} of {counted(one['runs'], 'run')}"
     beaten_by = one["beaten_by"]
     return f"worse than {listing(beaten_by) if len(beaten_by) < 4 else f'{len(beaten_by)} others'}"
 

@@ -17,11 +17,16 @@ SAME_COST = 0.05
 
 
 class RuledOut(TypedDict):
-    """An activation not to use: `reason` is "worse" or "did not learn"."""
+    """An activation not to use: `reason` is "worse" or "did not learn".
+
+    `without_learning` of its `runs` diverged or did not learn.
+    """
 
     activation: str
     reason: str
     beaten_by: list[str]
+    without_learning: int
+    runs: int
 
 
 class Answer(TypedDict):
@@ -122,6 +127,8 @@ def _answer(
     """Return what the comparisons and the activations' rows of one setting say."""
     verdicts = _both_ways(pairs)
     stuck = mostly(rows["n_completed"], rows["n_diverged"], rows["n_not_learned"].fillna(0))
+    missed = rows["n_diverged"] + rows["n_not_learned"].fillna(0)
+    runs = rows["n_completed"] + rows["n_diverged"]
     not_learned = set(rows.index[stuck])
     beaten = {
         name: [other for other in rows.index if verdicts.get((other, name)) == BETTER]
@@ -152,6 +159,8 @@ def _answer(
                 activation=name,
                 reason=NOT_LEARNED if name in not_learned else WORSE,
                 beaten_by=beaten[name],
+                without_learning=int(missed[name]),
+                runs=int(runs[name]),
             )
             for name in rows.index
             if name != control and (name in not_learned or beaten[name])

@@ -198,7 +198,7 @@ def test_whole_rounds_are_trained_and_found_again(tmp_path, no_figures):
             epochs=1,
             model="mlp",
             most_seeds=9,
-            jobs=2,
+            jobs=1,
             output=tmp_path / "out",
         )
 

@@ -96,7 +96,7 @@ def test_a_folder_with_failed_diverged_and_single_runs(odd):
         "diverged",
         "failed",
         "unfinished",
-        "too few seeds",
+        "undecided",
         "gelu",
         "mish",
     ):

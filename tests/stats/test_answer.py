@@ -49,6 +49,7 @@ def test_what_to_use():
         "sigmoid": "did not learn",
         "tanh": "worse",
     }
+    assert found["ruled_out"][0]["without_learning"] == found["ruled_out"][0]["runs"] == 12
     assert found["ruled_out"][1]["beaten_by"] == ["gelu", "relu"]
     assert found["cost"]["gelu"] == 4.0
     assert (found["margin"], found["seeds"], found["control_beaten"]) == (0.005, 12, True)

@@ -396,10 +396,10 @@ def test_tables_of_nothing():
 @pytest.mark.slow
 def test_equal_activations_are_seldom_told_apart():
     generator = np.random.default_rng(7)
-    parts = [made(drawn(7, 12, generator), epochs_asked=number) for number in range(400)]
+    parts = [made(drawn(7, 12, generator), epochs_asked=number) for number in range(200)]
     pairs = comparisons.all_pairs(pd.concat(parts))
     pairs = pairs[pairs["metric"] == "test_accuracy"]
-    assert len(pairs) == 400 * 21
+    assert len(pairs) == 200 * 21
     wrong = pairs["verdict"].isin([BETTER, WORSE, MIXED]).groupby(pairs["epochs_asked"]).any()
     assert wrong.mean() <= 0.05
 
