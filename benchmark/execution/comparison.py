@@ -174,6 +174,8 @@ def train(
         cluster=cluster,
         hang_timeout=hang_timeout,
     )
+    if comparison.located.note:
+        say(console, comparison.located.note)
     train_missing(comparison)
     for next_round, purpose, words in _ROUNDS:
         # Decided by whole rounds alone, so that jobs, workers and interruptions change nothing.
@@ -284,16 +286,15 @@ def _train_missing(
     machine = provenance.describe()
     runs = training_runs(comparison, store, machine, fresh)
     missing = engine.missing(runs)
-    located, first = comparison.located, comparison.specs[0]
-    if located.note:
-        say(console, located.note)
+    first = comparison.specs[0]
     activations = {spec.activation for spec in comparison.specs}
     examples = len(comparison.data.x_train)
     part = f", the first {first.limit:,} of {examples:,} training examples" if first.limit else ""
     say(
         console,
         f"{counted(len(runs), 'run')}: {counted(len(activations), 'activation')} on"
-        f" {comparison.data.name} ({located.origin}){part}, {counted(first.epochs, 'epoch')} each;"
+        f" {comparison.data.name} ({comparison.located.origin}){part},"
+        f" {counted(first.epochs, 'epoch')} each;"
         f" {len(runs) - len(missing)} already done. Device: {first.device}, {first.precision}.",
     )
     if damaged := [run.name for run in missing if run.folder.state().status == DAMAGED]:

@@ -1,5 +1,6 @@
 """Seeds until it is known: whole rounds, of the activations whose pairs are open."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -67,6 +68,8 @@ def trained(monkeypatch):
     def train(store, names, **settings):
         wanted = request(names, epochs=1, model="mlp", **settings)
         prepared = comparison.prepare(wanted, "digits", None)
+        located = dataclasses.replace(prepared.located, note="Where the data are.")
+        prepared = dataclasses.replace(prepared, located=located)
         screen = Console(file=io.StringIO(), width=500)
         done.clear()
         recorded, purposes = comparison.train(prepared, store, screen)
@@ -93,6 +96,7 @@ def test_open_pairs_alone_go_on(trained):
     later = [range(8, 12), range(12, 16), range(16, 20)]
     assert told[1:] == [{"relu": list(each), "gelu": list(each)} for each in later]
     assert "After 12 seeds 1 pair open (relu and gelu); ruled out: sigmoid and tanh." in screen
+    assert screen.count("Where the data are.") == 1
 
 
 def test_the_control_goes_on_while_it_is_not_beaten(trained):
