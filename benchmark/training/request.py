@@ -50,7 +50,7 @@ PRESETS = {
     "standard": Preset(seeds=5, epochs=12),
     "article": Preset(seeds=1, epochs=100, loss="binary_crossentropy", validation="test"),
 }
-# Of large datasets on a CPU a part, so that there is an answer in a quarter of an hour.
+# Of large datasets on a CPU a part, so that there is an answer in less than half an hour.
 PART = Preset(seeds=None, epochs=10, limit=5000, most_seeds=8)
 # Seeds of the first round, and how many each other one adds.
 FIRST_ROUND, ROUND = 8, 4
