@@ -154,7 +154,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         "--preset",
         help="quick: 1 seed, 3 epochs; standard: 5 seeds, 12 epochs; article: the source's"
         " protocol, 100 epochs. Without one, --seeds auto and 30 epochs on digits, 40 on mnist1d;"
-        " elsewhere 12 on a GPU, and on a CPU 10 on the first 5,000 training images",
+        " elsewhere 12 on a GPU, and on a CPU 10 on the first 4,000 training images",
     )
     add("--jobs", help="runs at once (default: as many as keep cores or GPUs busy)")
     _add_hang_timeout(parser)

@@ -51,7 +51,7 @@ PRESETS = {
     "article": Preset(seeds=1, epochs=100, loss="binary_crossentropy", validation="test"),
 }
 # Of large datasets on a CPU a part, so that there is an answer in less than half an hour.
-PART = Preset(seeds=None, epochs=10, limit=5000, most_seeds=8)
+PART = Preset(seeds=None, epochs=10, limit=4000, most_seeds=8)
 # Seeds of the first round, and how many each other one adds.
 FIRST_ROUND, ROUND = 8, 4
 

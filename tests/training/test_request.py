@@ -41,6 +41,16 @@ def test_presets(preset, dataset, device, seeds, epochs):
     assert {s.epochs for s in specs} == {epochs}
 
 
+def test_of_a_large_dataset_a_cpu_gets_a_part():
+    def limits(dataset, device, **settings):
+        return {spec.limit for spec in expand(request(**settings), dataset, "abc", device)}
+
+    assert limits("mnist", "CPU") == limits("fashion_mnist", "CPU", seeds=3) == {4000}
+    assert limits("mnist", "CPU", limit=500) == {500}
+    assert limits("mnist", "CPU", preset="standard") == limits("mnist", "GPU") == {None}
+    assert limits("mnist1d", "CPU") == limits("digits", "CPU") == {None}
+
+
 def test_article_preset_is_the_sources_protocol():
     (spec,) = expand(request(activations="gelu", preset="article"), "mnist", "abc", "CPU")
     assert (spec.loss, spec.validation, spec.epochs) == ("binary_crossentropy", "test", 100)
